@@ -1,0 +1,56 @@
+"""Synthetic brain MRI: generate, complete and judge volumes with one composable core.
+
+Importing this is light: torch is loaded when the first name that needs it is used.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from brainweave.version import VERSION
+
+__version__ = VERSION
+
+_HOMES = {
+    "Cohort": "data.cohort",
+    "Subject": "data.cohort",
+    "Volume": "data.volume",
+    "Grid": "data.grid",
+    "Preprocess": "data.preprocess",
+    "Percentiles": "data.intensity",
+    "ZScore": "data.intensity",
+    "Fixed": "data.intensity",
+    "Augment": "data.augment",
+    "phantom": "data.phantom",
+    "Voxel": "representations",
+    "Haar": "representations",
+    "Rectified": "processes.paths",
+    "Trigonometric": "processes.paths",
+    "VariancePreserving": "processes.paths",
+    "DDPM": "processes.paths",
+    "Process": "processes.process",
+    "Scalar": "conditions",
+    "Category": "conditions",
+    "UNetConfig": "networks",
+    "Recipe": "recipe",
+    "Training": "recipe",
+    "Sampling": "recipe",
+    "Generator": "generator",
+    "train": "training.run",
+    "generate": "generation.command",
+    "Request": "generation.command",
+    "build": "recipes",
+    "locate": "weights",
+    "BrainweaveError": "errors",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'brainweave' has no attribute {name!r}")
+    return getattr(import_module(f"brainweave.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,5 @@
+"""`python -m brainweave` is the command line."""
+
+from brainweave.cli import main
+
+main()

@@ -1,0 +1,250 @@
+"""The command line: each command says what it needs, calls one function and prints what it did."""
+
+import errno
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from brainweave.errors import BrainweaveError, OutputError, RecipeError
+
+app = typer.Typer(
+    name="brainweave",
+    help="Synthetic brain MRI: train, generate and look. Each command has its own --help.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder or file to write.")]
+FULL_DISK, FAILED, INTERRUPTED = 75, 1, 130
+
+
+@app.command(
+    epilog="Example: brainweave train t1_2mm data=cohort.csv out=runs/t1 training.steps=4000"
+)
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name, a .py, .json or .yaml file.")],
+    assignments: Annotated[
+        list[str], typer.Argument(help="data=COHORT out=FOLDER, then key=value for any field.")
+    ],
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; found by itself.")] = None,
+    wandb: Annotated[str | None, typer.Option(help="Weights & Biases project (an extra).")] = None,
+) -> None:
+    """Train a recipe on a cohort; the same command again resumes exactly."""
+    from brainweave.data.cohort import Cohort
+    from brainweave.recipes import build
+    from brainweave.training.run import train
+
+    places, rest = _take(assignments, "data", "out")
+    train(
+        build(recipe, rest),
+        Cohort.open(Path(places["data"])),
+        Path(places["out"]),
+        device=device,
+        wandb=wandb,
+    )
+    typer.echo(
+        f"{places['out']}: brainweave generate {places['out']} --out FOLDER makes volumes with it"
+    )
+
+
+@app.command(epilog="Example: brainweave generate age=20:80:4 sex=F --count 2 --seed 1 --out out/")
+def generate(  # noqa: PLR0913 - one per option
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL] [NAME=VALUE]...",
+            help="A model (default: the shipped one), then conditions: age=70, 25,75 or 20:80:13.",
+        ),
+    ] = None,
+    out: Out = Path("out"),
+    count: Annotated[int, typer.Option(help="Volumes per combination of conditions.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the first; a seed names a head.")] = 0,
+    cohort: Annotated[Path | None, typer.Option(help="A CSV or TSV: one volume per row.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Sampler steps.")] = None,
+    sampler: Annotated[
+        str | None, typer.Option(help="euler, heun, ddim, ancestral or dpmpp_2m.")
+    ] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="Classifier-free guidance; 1 is none.")
+    ] = None,
+    listen: Annotated[str, typer.Option(help="both, film, attention or none.")] = "both",
+    extrapolate: Annotated[
+        bool, typer.Option(help="Allow values outside the trained range.")
+    ] = False,
+    batch: Annotated[int, typer.Option(help="Volumes at a time; changes no volume.")] = 1,
+    dtype: Annotated[str, typer.Option(help="int16 (with slope) or float32.")] = "int16",
+    shard: Annotated[str, typer.Option(help="i/n: this process makes every n-th volume.")] = "1/1",
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; found by itself.")] = None,
+) -> None:
+    """Make volumes, with a sidecar each; run again and only what is missing is made."""
+    request = locals()
+    from brainweave.generation.command import Request, generate
+
+    generate(Request(**request))
+
+
+@app.command(epilog="Example: brainweave recipes flowlet flowlet_plus")
+def recipes(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="None to list, one to print, two to compare.")
+    ] = None,
+) -> None:
+    """List the recipes, print one, or print the difference of two."""
+    from brainweave.inspection import compare, inspect, listing
+    from brainweave.recipes import build
+
+    match [build(name, []) for name in names or []]:
+        case []:
+            typer.echo(listing())
+        case [one]:
+            typer.echo(str(inspect(one)))
+        case [a, b]:
+            typer.echo(compare(a, b))
+        case _:
+            raise RecipeError("at most two recipes can be compared")
+
+
+@app.command(epilog="Example: brainweave inspect runs/t1")
+def inspect(
+    model: Annotated[
+        str | None, typer.Argument(help="A model folder; default: the shipped one.")
+    ] = None,
+) -> None:
+    """Print a model's recipe, conditions, size, cost and licence."""
+    from brainweave.inspection import inspect
+    from brainweave.weights import locate
+
+    typer.echo(str(inspect(locate(model))))
+
+
+@app.command(
+    "import",
+    epilog="Example: brainweave import flowlet fmw_best.pth --config config.json --out model",
+)
+def import_(
+    kind: Annotated[str, typer.Argument(help="flowlet.")],
+    checkpoint: Annotated[Path, typer.Argument(help="The other code's checkpoint.")],
+    out: Out,
+    config: Annotated[
+        Path | None, typer.Option(help="config.json; default: beside the checkpoint.")
+    ] = None,
+    ranges: Annotated[
+        Path | None, typer.Option(help="condition_ranges.json; default: likewise.")
+    ] = None,
+    template: Annotated[
+        Path | None, typer.Option(help="A NIfTI file whose grid outputs get.")
+    ] = None,
+) -> None:
+    """Turn another code's weights into a model folder."""
+    from brainweave.interop import import_model
+
+    import_model(kind, checkpoint, config=config, ranges=ranges, template=template, out=out)
+    typer.echo(f"{out}: brainweave inspect {out} shows it")
+
+
+@app.command(epilog="Example: brainweave catalog bids/ more.csv --out cohort.csv")
+def catalog(
+    inputs: Annotated[list[Path], typer.Argument(help="Folders, BIDS roots, CSV or TSV files.")],
+    out: Out,
+    oasis3: Annotated[
+        Path | None, typer.Option(help="OASIS-3 clinical table: normal visits.")
+    ] = None,
+    modality: Annotated[str | None, typer.Option(help="Only this contrast, such as t1w.")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing table.")] = False,
+) -> None:
+    """Write one cohort table for scans in folders, BIDS data sets and tables."""
+    from brainweave.data.catalog import catalog
+
+    cohort = catalog(inputs, out, oasis3=oasis3, modality=modality, overwrite=overwrite)
+    typer.echo(f"{out}: {len(cohort)} scans of {len({s.subject for s in cohort})} persons")
+
+
+@app.command(epilog="Example: brainweave phantom heads/ --count 20")
+def phantom(
+    out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    count: Annotated[int, typer.Option(help="Heads.")] = 20,
+    seed: Annotated[int, typer.Option(help="Seed of the cohort.")] = 0,
+    shape: Annotated[str, typer.Option(help="Voxels, i,j,k.")] = "80,96,80",
+    spacing: Annotated[float, typer.Option(help="Voxel edge in mm.")] = 2.0,
+    modalities: Annotated[str, typer.Option(help="Of t1w,t1c,t2w,flair,seg.")] = "t1w",
+) -> None:
+    """Write analytic heads of known age and sex with a cohort table: data without data."""
+    from brainweave.data.phantom import write_phantoms
+
+    edges = _edges(shape)
+    table = write_phantoms(
+        out, count, seed=seed, shape=edges, spacing=spacing, modalities=tuple(modalities.split(","))
+    )
+    typer.echo(f"{table}: {count} heads")
+
+
+@app.command(epilog="Example: brainweave pack runs/t1 --out model --half")
+def pack(
+    run: Annotated[Path, typer.Argument(help="A run or model folder.")],
+    out: Out,
+    half: Annotated[bool, typer.Option(help="Store float16: half the size.")] = False,
+) -> None:
+    """Copy what generation needs out of a run folder, to share it."""
+    from brainweave.generator import Generator
+
+    if out.exists() and any(out.iterdir()):
+        raise OutputError(f"{out} is not empty; --out needs a new folder")
+    content = Generator.load(run).save(out, half=half)
+    typer.echo(f"{out}: recipe.json and weights.safetensors, content {content[:12]}")
+
+
+def main() -> NoReturn:
+    """Runs the command line. What a user can cause ends as one line and an exit code above 0;
+    --debug, anywhere, shows the traceback instead."""
+    debug = "--debug" in sys.argv
+    words = [word for word in sys.argv[1:] if word != "--debug"]
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        code = app(words, standalone_mode=False)
+    except Exception as error:
+        if debug:
+            raise
+        line, code = _told(error)
+        typer.echo(f"error: {line}", err=True)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; the same command goes on", err=True)
+        code = INTERRUPTED
+    sys.exit(code or 0)
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    """One line and the exit code for an error."""
+    if isinstance(error, BrainweaveError):
+        return str(error), error.exit_code
+    if hasattr(error, "format_message"):  # of the option parser
+        return error.format_message(), getattr(error, "exit_code", RecipeError.exit_code)
+    if isinstance(error, OSError):
+        code = FULL_DISK if error.errno == errno.ENOSPC else FAILED
+        return f"{error.filename or 'system'}: {error.strerror or error}", code
+    return f"{type(error).__name__}: {error} (a bug, or --debug shows where)", FAILED
+
+
+def _take(assignments: list[str], *names: str) -> tuple[dict[str, str], list[str]]:
+    """The named assignments, and the rest. Raises RecipeError for one that is not there."""
+    pairs = [assignment.partition("=") for assignment in assignments]
+    taken = {name: text for name, equals, text in pairs if equals and name in names}
+    for name in names:
+        if not taken.get(name):
+            raise RecipeError(f"{name}=... is needed, as data=cohort.csv out=runs/first")
+    return taken, [
+        a for a, (name, _, _) in zip(assignments, pairs, strict=True) if name not in names
+    ]
+
+
+def _edges(text: str) -> tuple[int, int, int]:
+    """Three whole numbers between commas."""
+    numbers = text.split(",")
+    if len(numbers) != 3 or not all(number.strip().isdigit() for number in numbers):
+        raise RecipeError(f"--shape {text}: three whole numbers are needed, as 80,96,80")
+    i, j, k = (int(number) for number in numbers)
+    return i, j, k

@@ -1,0 +1,1 @@
+"""Volumes and their geometry, cohorts, preprocessing, loading; analytic phantoms."""

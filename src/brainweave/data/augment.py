@@ -1,0 +1,99 @@
+"""Augmentation: seeded maps of one preprocessed volume that leave its background alone.
+
+A new augmentation is a pair of fields (probability, size) and a step in `__call__`.
+"""
+
+from typing import Annotated
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from brainweave.data.seeds import generator
+from brainweave.part import Part
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Size = Annotated[float, Field(ge=0)]
+
+
+class Augment(Part):
+    """What is done to a volume, each with its own probability; as it stands only a flip.
+
+    flip: left and right, along i. affine: a rotation about each axis (up to `rotation` degrees), a
+    zoom (up to a fraction of `scale`) and a shift (up to `shift` voxels), interpolated linearly.
+    intensity: contrast times up to 1 + `gain` or its inverse, the power of up to 1 + `gamma` or its
+    inverse. noise: Gaussian, of standard deviation `sd`, a fraction of the intensity range.
+    """
+
+    flip: Probability = 0.5
+    affine: Probability = 0.0
+    rotation: Size = 5.0
+    scale: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    shift: Size = 2.0
+    intensity: Probability = 0.0
+    gain: Size = 0.1
+    gamma: Size = 0.1
+    noise: Probability = 0.0
+    sd: Size = 0.02
+
+    def __call__(
+        self,
+        x: Float[Tensor, "1 i j k"],
+        *,
+        low: float,
+        high: float,
+        seed: int,
+        background: float | None = None,
+        contrast: str = "",
+    ) -> Float[Tensor, "1 i j k"]:
+        """x with every step that `seed` draws; a pure function of its arguments.
+
+        low, high: the declared range, which is not left. background: the value outside the head,
+        `low` where not given; such voxels keep it but for flip and affine, which move them.
+        contrast: volumes of one subject share a seed and hence flip and affine; this name gives
+        each its own intensity and noise.
+        """
+        background = low if background is None else background
+        random = generator("augment", seed)
+        flip, affine = torch.rand(2, generator=random).tolist()
+        x = x.flip(1) if flip < self.flip else x
+        if affine < self.affine:
+            moved = _move(x - background, self._matrix(random)) + background
+            x = moved.clamp(low, high)
+
+        random = generator("augment", seed, contrast)
+        intensity, noise, gain, gamma = torch.rand(4, generator=random).tolist()
+        head = x != background
+        if intensity < self.intensity:
+            power = (1 + self.gamma) ** (2 * gamma - 1)
+            factor = (1 + self.gain) ** (2 * gain - 1)
+            changed = low + (high - low) * factor * ((x - low) / (high - low)) ** power
+            x = torch.where(head, changed.clamp(low, high), x)
+        if noise < self.noise:
+            drawn = torch.randn(x.shape, generator=random).to(x.device)
+            x = torch.where(head, (x + self.sd * (high - low) * drawn).clamp(low, high), x)
+        return x
+
+    def _matrix(self, random: torch.Generator) -> Float[Tensor, "3 4"]:
+        """From voxels of the result to voxels of the source, both counted from the middle."""
+        drawn = 2 * torch.rand(7, generator=random, dtype=torch.float64) - 1
+        angles = torch.deg2rad(self.rotation * drawn[:3])
+        matrix = (1 + self.scale) ** drawn[3] * torch.eye(3, dtype=torch.float64)
+        for axis, (cos, sin) in enumerate(zip(angles.cos(), angles.sin(), strict=True)):
+            turn = torch.eye(3, dtype=torch.float64)
+            a, b = (other for other in range(3) if other != axis)
+            turn[a, a], turn[a, b], turn[b, a], turn[b, b] = cos, -sin, sin, cos
+            matrix = turn @ matrix
+        return torch.cat([matrix, self.shift * drawn[4:, None]], dim=1)
+
+
+def _move(x: Float[Tensor, "1 i j k"], matrix: Float[Tensor, "3 4"]) -> Float[Tensor, "1 i j k"]:
+    """x at transformed positions, 0 beyond its border. Voxels are taken as cubes."""
+    half = (torch.tensor(x.shape[1:], dtype=torch.float64) - 1).clamp_min(1) / 2
+    matrix = torch.cat([matrix[:, :3] * half, matrix[:, 3:]], dim=1) / half[:, None]
+    order = [2, 1, 0]  # grid_sample counts axes from the last
+    matrix = matrix[order][:, [*order, 3]].to(x)
+    grid = functional.affine_grid(matrix[None], [1, *x.shape], align_corners=True)
+    return functional.grid_sample(x[None], grid, align_corners=True)[0]

@@ -1,0 +1,208 @@
+"""From a cohort to batches: decoded once, augmented by seed, in an order that can be resumed.
+
+Order and seeds are functions of (seed, step, rank) alone, so that neither the number of workers nor
+a restart changes a batch.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from brainweave.data.augment import Augment
+from brainweave.data.cache import Cache
+from brainweave.data.cohort import Cohort, Subject, canonical_modality
+from brainweave.data.preprocess import Preprocess
+from brainweave.data.seeds import derive, generator
+from brainweave.errors import CohortError, RecipeError
+
+Read = Callable[[Subject], Mapping[str, Tensor]]
+Key = tuple[int, int]  # index of the subject, seed of its augmentation
+
+
+@dataclass(frozen=True)
+class Item:
+    """One subject's volume, values (NaN is missing) and id."""
+
+    volume: Float[Tensor, "1 i j k"]
+    values: dict[str, Tensor]
+    id: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Volumes in their declared intensity range, values and ids; images among values are 5-D.
+
+    A missing value is NaN; so is every voxel of a missing image.
+    """
+
+    volume: Float[Tensor, "b 1 i j k"]
+    values: dict[str, Float[Tensor, "b 1 ..."]]
+    ids: list[str]
+
+    @classmethod
+    def of(cls, items: list[Item]) -> "Batch":
+        """Stacks items."""
+        names = items[0].values
+        values = {name: torch.stack([item.values[name] for item in items]) for name in names}
+        volume = torch.stack([item.volume for item in items])
+        return cls(volume, values, [item.id for item in items])
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The batch on a device; from pinned memory the copy does not wait."""
+        values = {name: value.to(device, non_blocking=True) for name, value in self.values.items()}
+        return replace(self, volume=self.volume.to(device, non_blocking=True), values=values)
+
+    def pin_memory(self) -> "Batch":
+        """The batch in pinned memory; DataLoader calls it."""
+        values = {name: value.pin_memory() for name, value in self.values.items()}
+        return replace(self, volume=self.volume.pin_memory(), values=values)
+
+
+class VolumeDataset(Dataset[Item]):
+    """The volumes of one modality: dataset[index, seed] is a subject, augmented by that seed.
+
+    read: a subject's values, [1] each; called once per subject, here. cache: a folder for decoded
+    volumes, None for memory. images: other modalities to give as values, under the same flips and
+    affine maps. Raises CohortError for an empty cohort or a subject without the modality.
+    """
+
+    def __init__(
+        self,
+        cohort: Cohort,
+        modality: str,
+        preprocess: Preprocess,
+        *,
+        read: Read,
+        cache: Path | None,
+        augment: Augment | None,
+        images: Iterable[str] = (),
+    ) -> None:
+        self.modality = canonical_modality(modality)
+        self.images = tuple(canonical_modality(name) for name in images)
+        self.augment = augment
+        self.subjects = tuple(cohort)
+        lacking = [subject.id for subject in self.subjects if self.modality not in subject.images]
+        if lacking or not self.subjects:
+            who = (
+                f"{len(lacking)} subjects, {lacking[0]!r} first, have" if lacking else "nobody has"
+            )
+            raise CohortError(f"{cohort.source}: {who} {'no ' * bool(lacking)}{self.modality!r}")
+        self.values = [dict(read(subject)) for subject in self.subjects]
+        self._cache = Cache(preprocess, cache)
+
+    def __len__(self) -> int:
+        return len(self.subjects)
+
+    def __getitem__(self, key: Key) -> Item:
+        index, seed = key
+        subject = self.subjects[index]
+        others = {name: self._image(subject, name, seed) for name in self.images}
+        volume = self._image(subject, self.modality, seed)
+        return Item(volume, {**self.values[index], **others}, subject.id)
+
+    def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Decodes and verifies every volume; `progress` is told (done, of how many).
+
+        Raises VolumeError naming subject and file for one that is unreadable, NaN or constant.
+        """
+        wanted = (self.modality, *self.images)
+        files = [
+            (s.id, s.images[name]) for s in self.subjects for name in wanted if name in s.images
+        ]
+        for done, (owner, path) in enumerate(files, start=1):
+            self._cache.get(owner, path)
+            if progress:
+                progress(done, len(files))
+
+    def _image(self, subject: Subject, modality: str, seed: int) -> Float[Tensor, "1 i j k"]:
+        preprocess = self._cache.preprocess
+        if modality not in subject.images:
+            return torch.full((1, *preprocess.shape), torch.nan)
+        entry = self._cache.get(subject.id, subject.images[modality])
+        x = entry.read()
+        if self.augment is None:
+            return x
+        intensity = preprocess.intensity
+        background = float(intensity.apply(torch.zeros(()), entry.window))
+        return self.augment(
+            x,
+            low=intensity.low,
+            high=intensity.high,
+            seed=seed,
+            background=background,
+            contrast=modality,
+        )
+
+
+class Schedule(Sampler[list[Key]]):
+    """Which subjects, with which seeds, make the batch of every step from `start` up to `steps`.
+
+    Epochs are permutations laid end to end, so that every batch is full whatever the cohort's size;
+    step s of all ranks together takes the positions from s * batch * world on.
+    """
+
+    def __init__(
+        self, count: int, *, batch: int, seed: int, start: int, steps: int, rank: int, world: int
+    ) -> None:
+        if count < 1 or batch < 1 or not 0 <= rank < world or not 0 <= start <= steps:
+            raise RecipeError(
+                f"no batches of {batch} from {count} subjects for rank {rank} of {world}, steps "
+                f"{start} to {steps}; need counts of 1 or more, rank < world, 0 <= start <= steps"
+            )
+        self.count, self.batch, self.seed = count, batch, seed
+        self.start, self.steps, self.rank, self.world = start, steps, rank, world
+
+    def __len__(self) -> int:
+        return self.steps - self.start
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        for step in range(self.start, self.steps):
+            first = (step * self.world + self.rank) * self.batch
+            yield [self._key(position) for position in range(first, first + self.batch)]
+
+    def _key(self, position: int) -> Key:
+        epoch, place = divmod(position, self.count)
+        index = _permutation(self.count, self.seed, epoch)[place]
+        return index, derive("augment", self.seed, epoch, index)
+
+
+@lru_cache(maxsize=4)
+def _permutation(count: int, seed: int, epoch: int) -> list[int]:
+    order: list[int] = torch.randperm(count, generator=generator("order", seed, epoch)).tolist()
+    return order
+
+
+def loader(  # noqa: PLR0913 - seed, step, rank, world: what a batch depends on
+    dataset: VolumeDataset,
+    *,
+    batch: int,
+    seed: int,
+    steps: int,
+    start: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    workers: int = 0,
+) -> Iterable[Batch]:
+    """The batches of steps `start` up to `steps` (not included) of a run, for one rank of `world`.
+
+    A pure function of (seed, step, rank): starting at 5 gives what a whole run gives from step 5,
+    and the ranks' batches in order are one process's batch of world * batch. batch: per rank.
+    """
+    schedule = Schedule(
+        len(dataset), batch=batch, seed=seed, start=start, steps=steps, rank=rank, world=world
+    )
+    return DataLoader(
+        dataset,
+        batch_sampler=schedule,
+        collate_fn=Batch.of,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+        generator=generator("loader", seed),  # else each pass draws from the global generator
+    )

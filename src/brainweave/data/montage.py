@@ -1,0 +1,76 @@
+"""Pictures of volumes: one column per volume, its three middle planes below each other."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image, ImageDraw, ImageFont
+
+from brainweave.data.files import atomic
+from brainweave.data.grid import route
+from brainweave.data.volume import Volume
+
+_MARGIN, _LINE = 6, 16
+
+
+def montage(
+    volumes: Sequence[Volume],
+    path: Path,
+    *,
+    labels: Sequence[str],
+    title: str = "",
+    window: tuple[float, float] | None = None,
+    columns: int = 8,
+) -> None:
+    """Writes axial, coronal and sagittal middle planes of RAS-oriented volumes as a PNG.
+
+    Left of the picture is left of the head. window: intensities shown as black and white; without
+    it 0 and the volume's 99.5th percentile. Long lists continue in a new row after `columns`.
+    """
+    tiles = [_tile(volume, label, window) for volume, label in zip(volumes, labels, strict=True)]
+    height = max(tile.height for tile in tiles)
+    width = max(tile.width for tile in tiles)
+    across = min(columns, len(tiles))
+    down = -(-len(tiles) // across)
+    top = _LINE + _MARGIN if title else 0
+    sheet = Image.new("L", (across * (width + _MARGIN), top + down * (height + _MARGIN)), 0)
+    for index, tile in enumerate(tiles):
+        row, column = divmod(index, across)
+        sheet.paste(tile, (column * (width + _MARGIN), top + row * (height + _MARGIN)))
+    if title:
+        ImageDraw.Draw(sheet).text((4, 3), title, fill=255, font=ImageFont.load_default(13))
+    with atomic(path) as temporary:
+        sheet.save(temporary, format="PNG")
+
+
+def planes(volume: Volume) -> list[Float[np.ndarray, "rows columns"]]:
+    """The axial, coronal and sagittal middle planes, superior or anterior up, square pixels."""
+    order, flips = route(volume.orientation, "RAS")
+    data = volume.data.permute(order).flip(flips).numpy()
+    i, j, k = (edge // 2 for edge in data.shape)
+    x, y, z = (volume.spacing[axis] for axis in order)
+    cuts = [(data[:, :, k], x, y), (data[:, j, :], x, z), (data[i, :, :], y, z)]
+    return [_square(np.rot90(cut), across, up) for cut, across, up in cuts]
+
+
+def _tile(volume: Volume, label: str, window: tuple[float, float] | None) -> Image.Image:
+    low, high = window or (0.0, max(float(np.percentile(volume.data.numpy(), 99.5)), 1e-6))
+    cuts = [np.clip((cut - low) / (high - low), 0, 1) * 255 for cut in planes(volume)]
+    width = max(cut.shape[1] for cut in cuts)
+    height = _LINE + sum(cut.shape[0] for cut in cuts)
+    tile = Image.new("L", (width, height), 0)
+    ImageDraw.Draw(tile).text((2, 1), label, fill=220, font=ImageFont.load_default(12))
+    y = _LINE
+    for cut in cuts:
+        tile.paste(Image.fromarray(cut.astype(np.uint8)), ((width - cut.shape[1]) // 2, y))
+        y += cut.shape[0]
+    return tile
+
+
+def _square(cut: np.ndarray, across: float, up: float) -> np.ndarray:
+    """Pixels made square and at least 140 across, for the eye."""
+    scale = max(1.0, 140 / (cut.shape[1] * across)) if across > 0 else 1.0
+    size = (round(cut.shape[1] * across * scale), round(cut.shape[0] * up * scale))
+    picture = Image.fromarray(np.ascontiguousarray(cut, dtype=np.float32))
+    return np.asarray(picture.resize(size, Image.Resampling.BICUBIC))

@@ -1,0 +1,117 @@
+"""A request as a user words it: which model, which conditions, how; checked, then made."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+
+from brainweave.data.tensors import content_hash
+from brainweave.errors import ConditionError, RecipeError
+from brainweave.generation.job import DTYPES, Job, Options
+from brainweave.generation.plan import Item, from_assignments, from_cohort
+from brainweave.generator import WEIGHTS, Generator, Listen, load_recipe
+from brainweave.part import hint
+from brainweave.progress import Reporter
+from brainweave.recipe import Recipe
+from brainweave.weights import locate
+
+
+@dataclass(frozen=True)
+class Request:
+    """All that `brainweave generate` can be told; see its --help."""
+
+    words: list[str] | None = None
+    out: Path = Path("out")
+    count: int = 1
+    seed: int = 0
+    cohort: Path | None = None
+    steps: int | None = None
+    sampler: str | None = None
+    guidance: float | None = None
+    listen: str = "both"
+    extrapolate: bool = False
+    batch: int = 1
+    dtype: str = "int16"
+    shard: str = "1/1"
+    device: str | None = None
+
+
+def generate(request: Request) -> list[Path]:
+    """Makes what is asked for and not yet there; returns the paths of all its volumes.
+
+    Raises ConditionError, RecipeError, CheckpointError, CohortError or OutputError before anything
+    is written; see `Job`, `from_assignments` and `from_cohort`.
+    """
+    words = list(request.words or [])
+    model = locate(words.pop(0) if words and "=" not in words[0] else None)
+    recipe = load_recipe(model)
+    items, options = _items(request, recipe, words), _options(request, recipe)
+    generator = Generator.load(model, _device(request.device))
+    job = Job(generator, content_hash(model / WEIGHTS), items, request.out, options)
+    reporter = Reporter()
+    try:
+        paths = job.run(_progress(reporter))
+    finally:
+        reporter.stop()
+    reporter.say(f"{request.out}: {len(paths)} volumes, montage.png, participants.tsv")
+    return paths
+
+
+def _items(request: Request, recipe: Recipe, assignments: list[str]) -> list[Item]:
+    wide = request.extrapolate
+    if request.cohort is None:
+        return from_assignments(
+            recipe, assignments, count=request.count, seed=request.seed, extrapolate=wide
+        )
+    if assignments:
+        raise ConditionError(f"--cohort says the conditions; leave {assignments[0]!r} out")
+    return from_cohort(recipe, request.cohort, seed=request.seed, extrapolate=wide)
+
+
+def _options(request: Request, recipe: Recipe) -> Options:
+    named = {"steps": request.steps, "sampler": request.sampler, "guidance": request.guidance}
+    sampling = recipe.sampling.replace(**{k: v for k, v in named.items() if v is not None})
+    index, slash, of = request.shard.partition("/")
+    if not (slash and index.isdigit() and of.isdigit()):
+        raise RecipeError(f"--shard {request.shard}: i/n is needed, as 1/4")
+    if request.batch < 1:
+        raise RecipeError(f"--batch {request.batch}: at least 1 is needed")
+    return Options(
+        sampling=sampling,
+        listen=_one_of(request.listen, get_args(Listen), "--listen"),
+        batch=request.batch,
+        dtype=_one_of(request.dtype, DTYPES, "--dtype"),
+        shard=(int(index), int(of)),
+    )
+
+
+def _one_of(word: str, known: tuple[str, ...], option: str) -> Any:
+    if word not in known:
+        raise RecipeError(f"{option} {word} is unknown{hint(word, known)}")
+    return word
+
+
+def _device(name: str | None) -> torch.device:
+    """The named device, else CUDA where there is one. Raises RecipeError for an absent one."""
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise RecipeError(f"--device {name} cannot be used: {str(error).splitlines()[0]}") from None
+    return torch.device(name)
+
+
+def _progress(reporter: Reporter) -> Callable[[int, int], None]:
+    """Network calls on the reporter's bar."""
+    begun = False
+
+    def step(done: int, total: int) -> None:
+        nonlocal begun
+        if not begun:
+            reporter.start("network calls", total)
+            begun = True
+        reporter.advance(to=done)
+
+    return step

@@ -1,0 +1,184 @@
+"""The generator: a representation, a process in it, a network to drive it, conditions it hears."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from brainweave.conditions.base import Signal
+from brainweave.data.files import write_json
+from brainweave.data.tensors import load_tensors, save_tensors
+from brainweave.errors import CheckpointError, ConditionError
+from brainweave.part import from_dict, to_dict
+from brainweave.processes import grids
+from brainweave.processes.guidance import guide, voxel_clip
+from brainweave.processes.process import Denoiser
+from brainweave.processes.samplers import SAMPLERS
+from brainweave.recipe import Recipe, Sampling
+
+Values = Mapping[str, Float[Tensor, "b 1"]]
+Listen = Literal["both", "film", "attention", "none"]
+
+RECIPE, WEIGHTS = "recipe.json", "weights.safetensors"
+
+
+class Generator(nn.Module):
+    """p(volume | conditions), the only model class: training calls `loss`, generation `sample`."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        self.recipe = recipe
+        channels = recipe.representation.channels
+        self.network = recipe.network.build(channels, channels)
+        self.embedders = nn.ModuleDict(
+            {c.name: c.embedder(recipe.network.condition_width) for c in recipe.conditions}
+        )
+
+    def loss(
+        self,
+        volume: Float[Tensor, "b 1 i j k"],
+        values: Values,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Float[Tensor, "b"]:
+        """Training loss per volume: random time, noise and hidden conditions from `generator`."""
+        data = self.recipe.representation.encode(volume)
+        keep = self._draw_keep(len(data), generator)
+        network = partial(self.network, signal=self.signal(values, keep))
+        return self.recipe.process.loss(network, data, generator=generator)
+
+    forward = loss  # what wrappers such as DistributedDataParallel call
+
+    def loss_at(
+        self,
+        volume: Float[Tensor, "b 1 i j k"],
+        values: Values,
+        t: Float[Tensor, "b"],
+        noise: Float[Tensor, "b c _ _ _"],
+    ) -> Float[Tensor, "b"]:
+        """The loss at given times and noise, every condition heard: comparable between steps."""
+        data = self.recipe.representation.encode(volume)
+        keep = {name: torch.ones(len(data), dtype=torch.bool) for name in self.embedders}
+        network = partial(self.network, signal=self.signal(values, keep))
+        return self.recipe.process.loss_at(network, data, t, noise)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        values: Values,
+        seeds: Sequence[int],
+        sampling: Sampling | None = None,
+        *,
+        listen: Listen = "both",
+        progress: Callable[[], None] | None = None,
+    ) -> Float[Tensor, "b 1 i j k"]:
+        """One volume per seed in the intensity range of `recipe.preprocess`.
+
+        A seed names a volume, whatever the batch, the device or the process: its noise comes from a
+        generator of its own on the CPU. values: natural units, NaN or absent where not known.
+        listen: which ways of hearing conditions act; the others hear the null.
+        Raises ConditionError for a condition that the model does not have.
+        """
+        sampling = sampling or self.recipe.sampling
+        process, device = self.recipe.process, next(self.parameters()).device
+        sources = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+        def randn(*_like: Tensor) -> Tensor:
+            draws = [torch.randn(self.recipe.latent_shape, generator=source) for source in sources]
+            return torch.stack(draws).to(device)
+
+        denoise = self._denoiser(values, len(seeds), sampling, listen)
+        times = grids.uniform(sampling.steps, process.first_time).to(device)
+        sampler = SAMPLERS[sampling.sampler]
+        x = sampler(denoise, randn(), times, path=process.path, randn=randn, progress=progress)
+        return self._finish(self.recipe.representation.decode(x), sampling.floor)
+
+    def signal(self, values: Values, keep: Mapping[str, Bool[Tensor, "b"]]) -> Signal:
+        """What the network hears of `values`; hidden, missing and absent ones are the null."""
+        if unknown := set(values) - set(self.embedders.keys()):
+            raise ConditionError(f"the model has no condition {', '.join(sorted(unknown))}")
+        device, signal = next(self.parameters()).device, Signal()
+        for name, embedder in self.embedders.items():
+            kept = keep[name].to(device)
+            value = values.get(name, torch.full((len(kept), 1), torch.nan)).to(device)
+            signal = signal + embedder(value, kept)
+        return signal.pooled() if self.recipe.network.pooled_context else signal
+
+    def save(self, folder: Path, *, half: bool = False) -> str:
+        """Writes recipe.json and weights.safetensors; returns the content hash of the weights.
+
+        half: stored as float16, half the size; loading makes them float32 again.
+        """
+        write_json(folder / RECIPE, to_dict(self.recipe))
+        state = self.state_dict()
+        if half:
+            state = {name: tensor.half() for name, tensor in state.items()}
+        return save_tensors(folder / WEIGHTS, state, {"recipe": self.recipe.name})
+
+    @classmethod
+    def load(cls, folder: Path, device: str | torch.device = "cpu") -> "Generator":
+        """A generator from its folder, verified by hash.
+
+        Raises CheckpointError where a file is missing, damaged or does not match the other.
+        """
+        generator = cls(load_recipe(folder))
+        state, _facts = load_tensors(folder / WEIGHTS)
+        try:
+            generator.load_state_dict(state)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split()[:24])
+            raise CheckpointError(f"{folder}: weights do not fit recipe.json: {reason}") from None
+        return generator.to(device).eval()
+
+    def _denoiser(self, values: Values, count: int, sampling: Sampling, listen: Listen) -> Denoiser:
+        yes = {name: torch.ones(count, dtype=torch.bool) for name in self.embedders}
+        no = {name: torch.zeros(count, dtype=torch.bool) for name in self.embedders}
+        heard, null = self.signal(values, yes), self.signal({}, no)
+        film, attention = listen in ("both", "film"), listen in ("both", "attention")
+        heard = Signal(
+            vector=(heard if film else null).vector,
+            tokens=(heard if attention else null).tokens,
+            planes=heard.planes,
+        )
+        process, representation = self.recipe.process, self.recipe.representation
+        intensity = self.recipe.preprocess.intensity
+        constrain = None
+        if sampling.clip:
+            low, high = intensity.low, intensity.high
+            constrain = voxel_clip(representation.encode, representation.decode, low, high)
+        denoise = process.denoiser(partial(self.network, signal=heard), constrain=constrain)
+        free = process.denoiser(partial(self.network, signal=null), constrain=constrain)
+        return guide(denoise, free, sampling.guidance, sampling.guidance_interval)
+
+    def _finish(self, volume: Tensor, floor: float) -> Tensor:
+        """Inside the intensity range, faint voxels as background."""
+        low, high = self.recipe.preprocess.intensity.low, self.recipe.preprocess.intensity.high
+        volume = volume.clamp(low, high)
+        return torch.where(volume <= low + floor * (high - low), low, volume) if floor else volume
+
+    def _draw_keep(self, count: int, generator: torch.Generator | None) -> dict[str, Tensor]:
+        """Some volumes hear nothing, in others single conditions are hidden."""
+        share = self.recipe.training.drop_conditions
+        device = generator.device if generator is not None else "cpu"
+        draws = torch.rand(1 + len(self.embedders), count, generator=generator, device=device)
+        kept = draws >= share
+        return {name: kept[0] & own for name, own in zip(self.embedders, kept[1:], strict=True)}
+
+
+def load_recipe(folder: Path) -> Recipe:
+    """The recipe of a model or run folder. Raises CheckpointError where there is none."""
+    path = folder / RECIPE
+    if not path.is_file():
+        raise CheckpointError(f"{folder} is no model: it has no {RECIPE}")
+    try:
+        recipe = from_dict(json.loads(path.read_text()))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} is not JSON ({error}); restore it") from None
+    if not isinstance(recipe, Recipe):
+        raise CheckpointError(f"{path} is not a recipe")
+    return recipe

@@ -1,0 +1,193 @@
+"""One 3D U-Net: FlowLet's with one config, a leaner one with another."""
+
+from typing import Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from brainweave.conditions.base import Signal
+from brainweave.networks.base import NetworkConfig
+from brainweave.networks.blocks import (
+    AttentionBlock,
+    Resample,
+    ResBlock,
+    double,
+    fourier,
+    groups_of,
+    halve,
+    places,
+    zeroed,
+)
+
+
+class UNetConfig(NetworkConfig):
+    """A U-Net of residual blocks with attention at chosen levels and always in the middle.
+
+    width: channels of the first level; multipliers: of each level. attention_levels: 0 is the
+    finest. heads, groups (32 wanted, see `groups_of`), dropout: as usual. time_scale: the clock is
+    multiplied by it before its Fourier features. skip_kernel: of the convolution where a block
+    changes its number of channels. post_norm: see `AttentionBlock`. cross_attention: attends to
+    condition tokens. resample_inside: a residual block of its own halves and doubles, working at
+    the finer side; otherwise plain pooling. checkpointing: recompute
+    activations in the backward pass. positions: frequencies per axis of the Fourier features of
+    the voxel's place that the first convolution also sees, for cohorts in a common space (0: none).
+    Defaults are ours; `recipes.flowlet` states FlowLet's.
+    """
+
+    width: int = Field(default=64, ge=4)
+    multipliers: tuple[int, ...] = Field(default=(1, 2, 4), min_length=1)
+    blocks: int = Field(default=2, ge=1)
+    attention_levels: tuple[int, ...] = ()
+    heads: int = Field(default=8, ge=1)
+    groups: int = Field(default=32, ge=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    time_scale: float = Field(default=1000.0, gt=0)
+    skip_kernel: int = Field(default=1, ge=1)
+    post_norm: bool = False
+    cross_attention: bool = True
+    resample_inside: bool = False
+    checkpointing: bool = False
+    positions: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        levels = {*self.attention_levels, len(self.multipliers) - 1}
+        for level in levels:
+            if level not in range(len(self.multipliers)):
+                raise ValueError(f"attention level {level} of {len(self.multipliers)} levels")
+            if (channels := self.width * self.multipliers[level]) % self.heads:
+                raise ValueError(
+                    f"{self.heads} heads do not divide the {channels} channels of level {level}"
+                )
+        if self.skip_kernel % 2 == 0:
+            raise ValueError(f"skip_kernel must be odd, got {self.skip_kernel}")
+        return self
+
+    @property
+    def factor(self) -> int:
+        return 2 ** (len(self.multipliers) - 1)
+
+    @property
+    def attends(self) -> bool:
+        return self.cross_attention and self.condition_width > 0
+
+    def build(self, in_channels: int, out_channels: int) -> "UNet":
+        return UNet(self, in_channels, out_channels)
+
+
+class UNet(nn.Module):
+    """forward(x [b in i j k], clock [b], signal) -> [b out i j k], edges multiples of `factor`.
+
+    The layout is that of guided diffusion: every encoder stage's output is kept and concatenated
+    once in the decoder, whose stages take (stream, skip) in this order.
+    """
+
+    def __init__(self, config: UNetConfig, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.config = config
+        width, time_width = config.width, 4 * config.width
+        self.time = nn.Sequential(
+            nn.Linear(width, time_width), nn.SiLU(), nn.Linear(time_width, time_width)
+        )
+        channels, kept = width, [width]
+        stem = nn.Conv3d(in_channels + 6 * config.positions, width, 3, padding=1)
+        encoder = [nn.ModuleList([stem])]
+        for level, multiplier in enumerate(config.multipliers):
+            for _ in range(config.blocks):
+                encoder.append(self._stage(channels, width * multiplier, level))
+                channels = width * multiplier
+                kept.append(channels)
+            if level < len(config.multipliers) - 1:
+                encoder.append(self._down(channels))
+                kept.append(channels)
+        self.encoder = nn.ModuleList(encoder)
+        self.middle = nn.ModuleList(
+            [
+                self._res(channels, channels),
+                self._attention(channels),
+                self._res(channels, channels),
+            ]
+        )
+        decoder = []
+        for level, multiplier in reversed(list(enumerate(config.multipliers))):
+            for index in range(config.blocks + 1):
+                stage = self._stage(channels + kept.pop(), width * multiplier, level)
+                channels = width * multiplier
+                if level > 0 and index == config.blocks:
+                    stage.extend(self._up(channels))
+                decoder.append(stage)
+        self.decoder = nn.ModuleList(decoder)
+        self.norm = nn.GroupNorm(groups_of(channels, config.groups), channels, eps=1e-6)
+        self.head = zeroed(nn.Conv3d(channels, out_channels, 3, padding=1))
+
+    def forward(self, x: Tensor, clock: Tensor, signal: Signal) -> Tensor:
+        if signal.planes is not None:
+            x = torch.cat([x, signal.planes], dim=1)
+        if self.config.positions:
+            x = torch.cat([x, places(x, self.config.positions)], dim=1)
+        time = self.time(fourier(clock * self.config.time_scale, self.config.width))
+        kept: list[Tensor] = []
+        for stage in self.encoder:
+            x = self._run(stage, x, time, signal)
+            kept.append(x)
+        x = self._run(self.middle, x, time, signal)
+        for stage in self.decoder:
+            x = self._run(stage, torch.cat([x, kept.pop()], dim=1), time, signal)
+        return self.head(nn.functional.silu(self.norm(x)))
+
+    def _run(self, stage: nn.Module, x: Tensor, time: Tensor, signal: Signal) -> Tensor:
+        """One stage, layer by layer; each layer hears what is its own."""
+        for layer in stage.children():
+            heard: tuple[Tensor | None, ...] = ()
+            if isinstance(layer, ResBlock):
+                heard = (time, signal.vector)
+            elif isinstance(layer, AttentionBlock):
+                heard = (signal.tokens,)
+            if heard and self.config.checkpointing and torch.is_grad_enabled():
+                x = checkpoint(layer, x, *heard, use_reentrant=False)
+            else:
+                x = layer(x, *heard)
+        return x
+
+    def _stage(self, in_channels: int, out_channels: int, level: int) -> nn.ModuleList:
+        layers: list[nn.Module] = [self._res(in_channels, out_channels)]
+        if level in self.config.attention_levels:
+            layers.append(self._attention(out_channels))
+        return nn.ModuleList(layers)
+
+    def _down(self, channels: int) -> nn.ModuleList:
+        if self.config.resample_inside:
+            return nn.ModuleList([self._res(channels, channels, halve)])
+        return nn.ModuleList([nn.AvgPool3d(2)])
+
+    def _up(self, channels: int) -> nn.ModuleList:
+        if self.config.resample_inside:
+            return nn.ModuleList([self._res(channels, channels, double)])
+        return nn.ModuleList([nn.Upsample(scale_factor=2.0, mode="nearest")])
+
+    def _res(
+        self, in_channels: int, out_channels: int, resample: Resample | None = None
+    ) -> ResBlock:
+        config = self.config
+        return ResBlock(
+            in_channels,
+            out_channels,
+            widths=(4 * config.width, config.condition_width),
+            groups=config.groups,
+            skip_kernel=config.skip_kernel,
+            dropout=config.dropout,
+            resample=resample,
+        )
+
+    def _attention(self, channels: int) -> AttentionBlock:
+        config = self.config
+        return AttentionBlock(
+            channels,
+            condition_width=config.condition_width if config.cross_attention else 0,
+            heads=config.heads,
+            groups=config.groups,
+            post_norm=config.post_norm,
+            dropout=config.dropout,
+        )

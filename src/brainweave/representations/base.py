@@ -1,0 +1,98 @@
+"""Where a process lives: the contract of every representation.
+
+A new representation is one file with a frozen `Representation` that defines `channels`, `factor`,
+`transform` and `invert`; whitening, JSON, contract tests, processes and networks come with it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Self
+
+import torch
+from jaxtyping import Float
+from pydantic import model_validator
+from torch import Tensor
+
+from brainweave.errors import RecipeError
+from brainweave.part import Part
+
+
+class Representation(Part, ABC):
+    """An invertible map between volumes [b 1 i j k] and coefficients [b c i/f j/f k/f].
+
+    whiten: standardise each channel by the mean and standard deviation of the training cohort.
+        `fit` measures them before step 1; they are then part of the recipe (`mean`, `std`).
+    """
+
+    whiten: bool = False
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    @property
+    @abstractmethod
+    def channels(self) -> int:
+        """Channels of the coefficients of one volume."""
+
+    @property
+    @abstractmethod
+    def factor(self) -> int:
+        """Edge of a volume divided by the edge of its coefficients."""
+
+    @abstractmethod
+    def transform(self, volume: Float[Tensor, "b 1 i j k"]) -> Float[Tensor, "b c _ _ _"]:
+        """The map itself, before whitening."""
+
+    @abstractmethod
+    def invert(self, coefficients: Float[Tensor, "b c _ _ _"]) -> Float[Tensor, "b 1 i j k"]:
+        """The inverse of `transform`."""
+
+    @model_validator(mode="after")
+    def _statistics_fit(self) -> Self:
+        for name in ("mean", "std"):
+            values = getattr(self, name)
+            if values is not None and len(values) != self.channels:
+                raise ValueError(f"{name} has {len(values)} values for {self.channels} channels")
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std come together or not at all")
+        if self.std is not None and min(self.std) <= 0:
+            raise ValueError("std must be positive in every channel")
+        return self
+
+    def encode(self, volume: Float[Tensor, "b 1 i j k"]) -> Float[Tensor, "b c _ _ _"]:
+        """Volumes to (whitened) coefficients. Exact in float32 under any autocast."""
+        coefficients = self.transform(volume)
+        mean, std = self._statistics(coefficients)
+        return (coefficients - mean) / std
+
+    def decode(self, z: Float[Tensor, "b c _ _ _"]) -> Float[Tensor, "b 1 i j k"]:
+        """The inverse of `encode`."""
+        z = z if z.dtype == torch.float64 else z.float()
+        mean, std = self._statistics(z)
+        return self.invert(z * std + mean)
+
+    def fit(self, volumes: Iterable[Float[Tensor, "b 1 i j k"]]) -> Self:
+        """This representation with the channel statistics of `volumes`; itself if not `whiten`.
+
+        Raises RecipeError where a channel is constant over the whole cohort.
+        """
+        if not self.whiten or self.mean is not None:
+            return self
+        count = 0
+        total = square = torch.zeros(self.channels, dtype=torch.float64)
+        for volume in volumes:
+            rows = self.transform(volume).double().transpose(0, 1).flatten(1)
+            count += rows.shape[1]
+            total, square = total + rows.sum(1), square + rows.square().sum(1)
+        mean = total / max(count, 1)
+        std = (square / max(count, 1) - mean.square()).clamp(min=0).sqrt()
+        if count == 0 or bool((std < 1e-6).any()):
+            raise RecipeError(
+                f"{type(self).__name__} cannot be whitened: a channel is constant over the cohort; "
+                "set representation.whiten=false"
+            )
+        return self.replace(mean=tuple(mean.tolist()), std=tuple(std.tolist()))
+
+    def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        mean, std = self.mean or (0.0,), self.std or (1.0,)
+        shape = (1, -1, 1, 1, 1)
+        return like.new_tensor(mean).view(shape), like.new_tensor(std).view(shape)

@@ -1,0 +1,78 @@
+"""The orthonormal 3D Haar wavelet (packet) transform, as one strided convolution."""
+
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from brainweave.errors import ShapeError
+from brainweave.representations.base import Representation
+
+SUBBANDS = ("LLL", "LLH", "LHL", "LHH", "HLL", "HLH", "HHL", "HHH")  # letters follow axes i, j, k
+
+
+class Haar(Representation):
+    """8^levels subbands at 1 / 2^levels of the resolution, stacked as channels.
+
+    Per axis low = (x0 + x1) / sqrt(2) and high = (x0 - x1) / sqrt(2); one level gives the order
+    of `SUBBANDS` (arXiv:2601.05212). Every further level splits every subband again (a packet
+    transform): channel 8 a + b of two levels is subband b of subband a. The transform is
+    orthonormal, so white noise in voxels is white noise in coefficients.
+
+    approximation_scale: LLL...L, whose range is 8^(levels / 2) times that of the volume, is divided
+        by it (3 in arXiv:2411.17203, 1 in arXiv:2601.05212).
+    Raises ShapeError for an edge that 2^levels does not divide.
+    """
+
+    levels: int = Field(default=1, ge=1, le=3)
+    approximation_scale: float = Field(default=1.0, gt=0)
+
+    @property
+    def channels(self) -> int:
+        return 8**self.levels
+
+    @property
+    def factor(self) -> int:
+        return 2**self.levels
+
+    def transform(self, volume: Float[Tensor, "b 1 i j k"]) -> Float[Tensor, "b c _ _ _"]:
+        if any(edge % self.factor for edge in volume.shape[2:]):
+            raise ShapeError(
+                f"shape {tuple(volume.shape[2:])} cannot be halved {self.levels} times by Haar; "
+                f"pad every edge to a multiple of {self.factor}"
+            )
+        with torch.autocast(volume.device.type, enabled=False):
+            volume = _exact(volume)
+            return F.conv3d(volume, self._kernels(volume), stride=self.factor)
+
+    def invert(self, coefficients: Float[Tensor, "b c _ _ _"]) -> Float[Tensor, "b 1 _ _ _"]:
+        with torch.autocast(coefficients.device.type, enabled=False):
+            z = _exact(coefficients)
+            kernels = self._kernels(z)
+            kernels = torch.cat([kernels[:1] * self.approximation_scale**2, kernels[1:]])
+            return F.conv_transpose3d(z, kernels, stride=self.factor)
+
+    def _kernels(self, like: Tensor) -> Float[Tensor, "c 1 f f f"]:
+        kernels = haar_kernels(self.levels).to(like)
+        return torch.cat([kernels[:1] / self.approximation_scale, kernels[1:]])
+
+
+@lru_cache
+def haar_kernels(levels: int) -> Float[Tensor, "c 1 f f f"]:
+    """The orthonormal analysis kernels of `levels` levels, float64."""
+    one = torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64) / 2**0.5
+    first = torch.einsum("ai,bj,ck->abcijk", one, one, one).reshape(8, 2, 2, 2)
+    kernels = first
+    for _ in range(
+        levels - 1
+    ):  # the next level runs over blocks of what there is: a Kronecker product
+        kernels = torch.stack([torch.kron(b, a) for a in kernels for b in first])
+    return kernels.unsqueeze(1)
+
+
+def _exact(x: Tensor) -> Tensor:
+    """float64 stays, everything else becomes float32."""
+    return x if x.dtype == torch.float64 else x.float()

@@ -1,0 +1,102 @@
+"""The states of a run: everything a resumed run needs to be the uninterrupted one, bit for bit.
+
+One state is one file that carries its own hash. The newest two are kept, so that a damaged one has
+a predecessor.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from brainweave.data.files import sweep
+from brainweave.data.tensors import load_tensors, save_tensors
+from brainweave.errors import CheckpointError, OutputError
+
+KEPT = 2
+_NAME = re.compile(r"step-(\d{8})\.safetensors")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Where a run stands.
+
+    step: optimiser steps done. best: the lowest validation loss so far, at best_step; bad:
+    validations since. world: processes. recipe: digest of what may not change. finished: nothing
+    is left to do.
+    """
+
+    step: int
+    best: float | None
+    best_step: int
+    bad: int
+    world: int
+    recipe: str
+    finished: bool
+
+
+class States:
+    """The folder `state` of a run."""
+
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+        self.folder, self.say = folder, say
+
+    def save(self, tensors: Mapping[str, Tensor], facts: Facts) -> None:
+        """Writes a state, then removes those before the newest two.
+
+        Raises OutputError where it cannot be written; the former states are then untouched.
+        """
+        path = self.folder / f"step-{facts.step:08d}.safetensors"
+        size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+        try:
+            save_tensors(path, tensors, asdict(facts))
+        except (OSError, SafetensorError) as error:
+            raise OutputError(
+                f"{path} cannot be written ({error}); {size / 1e6:.0f} MB are needed there. "
+                "Make room and run the same command: it resumes from the state before"
+            ) from None
+        for old in self.paths()[KEPT:]:
+            old.unlink()
+
+    def load(self) -> tuple[dict[str, Tensor], Facts]:
+        """The newest state that verifies. Damaged ones are said and moved aside.
+
+        Raises CheckpointError where none does.
+        """
+        for path in self.paths():
+            try:
+                tensors, facts = load_tensors(path)
+                return tensors, Facts(**facts)
+            except (CheckpointError, TypeError) as error:
+                aside = path.with_name(f"{path.name}.damaged")
+                path.rename(aside)
+                self.say(f"{error}; moved to {aside.name}, going back to the state before it")
+        raise CheckpointError(
+            f"{self.folder} has no usable state, so this run cannot go on; "
+            "restore one or train in another folder"
+        )
+
+    def any(self) -> bool:
+        """Whether a run ever saved here, usable or not."""
+        return self.folder.is_dir() and any(self.folder.glob("step-*"))
+
+    def finished(self) -> bool:
+        """What the newest state says, unverified: nothing is read but its facts."""
+        try:
+            with safe_open(self.paths()[0], framework="pt") as file:
+                return bool(json.loads((file.metadata() or {})["facts"])["finished"])
+        except (IndexError, KeyError, ValueError, OSError, SafetensorError):
+            return False  # `load` says what is wrong
+
+    def paths(self) -> list[Path]:
+        """The states, newest first."""
+        found = [path for path in self.folder.glob("step-*") if _NAME.fullmatch(path.name)]
+        return sorted(found, reverse=True)
+
+    def sweep(self) -> None:
+        """Removes what a killed process left half-written."""
+        sweep(self.folder)

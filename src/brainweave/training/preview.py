@@ -1,0 +1,60 @@
+"""A picture of what the weights can do so far."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from brainweave.conditions.covariates import Category, Scalar
+from brainweave.data.montage import montage
+from brainweave.data.volume import Volume
+from brainweave.generator import Generator
+from brainweave.recipe import Recipe
+from brainweave.training.engine import Engine
+
+COLUMNS, STEPS = 5, 20
+
+
+def preview(
+    generator: Generator, path: Path, engine: Engine, *, title: str, stop: Callable[[], bool]
+) -> bool:
+    """Draws five volumes, evenly over the range of the first number that the model hears, in at
+    most 20 steps, and writes their middle planes. False, and no picture, once `stop` says so."""
+    recipe = generator.recipe
+    assert recipe.template is not None
+    placement = recipe.preprocess.place(recipe.template)
+    sampling = recipe.sampling.replace(steps=min(recipe.sampling.steps, STEPS))
+    volumes: list[Volume] = []
+    for column in range(COLUMNS):
+        if stop():
+            return False
+        values = {n: torch.tensor([[v]]) for n, v in wanted(recipe, column).items()}
+        with engine.autocast():
+            volume = generator.sample(values, [column], sampling)
+        volumes.append(recipe.preprocess.restore(volume[0].cpu(), placement))
+    labels = [_label(recipe, column) for column in range(COLUMNS)]
+    montage(volumes, path, labels=labels, title=title, window=(0.0, 1.0))
+    return True
+
+
+def wanted(recipe: Recipe, column: int) -> dict[str, float]:
+    """The conditions of a column: the first number rises, others are at the middle of their range,
+    categories at their first, and whatever else there is remains unknown."""
+    values: dict[str, float] = {}
+    rising = True
+    for condition in recipe.conditions:
+        if isinstance(condition, Scalar):
+            share = (column + 0.5) / COLUMNS if rising else 0.5
+            values[condition.name] = condition.low + share * (condition.high - condition.low)
+            rising = False
+        elif isinstance(condition, Category):
+            values[condition.name] = 0.0
+    return values
+
+
+def _label(recipe: Recipe, column: int) -> str:
+    """Such as "age 25, sex F"."""
+    values = wanted(recipe, column)
+    shown = {name: recipe.condition(name).show(value) for name, value in values.items()}
+    words = [f"{n} {v:.3g}" if isinstance(v, float) else f"{n} {v}" for n, v in shown.items()]
+    return ", ".join(words) or f"seed {column}"

@@ -1,0 +1,342 @@
+"""Batches depend on seed, step and rank alone; volumes are decoded once and verified."""
+
+import json
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from brainweave.data.augment import Augment
+from brainweave.data.cohort import Cohort, Subject
+from brainweave.data.dataset import Batch, VolumeDataset, loader
+from brainweave.data.intensity import ZScore
+from brainweave.data.phantom import write_phantoms
+from brainweave.data.preprocess import Preprocess
+from brainweave.data.volume import Shape
+from brainweave.errors import CohortError, RecipeError, VolumeError
+
+SHAPE: Shape = (16, 20, 16)
+PREPROCESS = Preprocess(shape=(16, 16, 16))
+AUGMENT = Augment(affine=0.5, intensity=0.5, noise=0.5)
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    folder = tmp_path_factory.mktemp("phantoms")
+    return Cohort.open(write_phantoms(folder, 5, shape=SHAPE, modalities=("t1w", "t2w")))
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Cohort:
+    """A cohort of two whose files a test may spoil."""
+    return Cohort.open(write_phantoms(tmp_path / "own", 2, shape=SHAPE))
+
+
+def age(subject: Subject) -> dict[str, Tensor]:
+    return {"age": torch.tensor([float(subject.covariates["age"])])}
+
+
+def dataset(
+    cohort: Cohort,
+    cache: Path | None = None,
+    *,
+    augment: Augment | None = AUGMENT,
+    preprocess: Preprocess = PREPROCESS,
+    images: Iterable[str] = (),
+) -> VolumeDataset:
+    return VolumeDataset(
+        cohort, "t1w", preprocess, read=age, cache=cache, augment=augment, images=images
+    )
+
+
+def assert_equal(first: Iterable[Batch], second: Iterable[Batch]) -> None:
+    for a, b in zip(first, second, strict=True):
+        assert a.ids == b.ids
+        assert torch.equal(a.volume, b.volume)
+        assert torch.equal(a.values["age"], b.values["age"])
+
+
+def join(first: Batch, second: Batch) -> Batch:
+    values = {name: torch.cat([first.values[name], second.values[name]]) for name in first.values}
+    volume = torch.cat([first.volume, second.volume])
+    return Batch(volume, values, first.ids + second.ids)
+
+
+def spoil(path: Path, data: np.ndarray) -> None:
+    nib.save(nib.Nifti1Image(data.astype(np.float32), np.diag([10.0, 10, 10, 1])), path)
+
+
+# loader
+
+
+def test_workers_change_nothing(cohort: Cohort, tmp_path: Path) -> None:
+    alone, two = (
+        loader(dataset(cohort, tmp_path), batch=2, seed=1, steps=6, workers=workers)
+        for workers in (0, 2)
+    )
+    assert_equal(alone, two)
+
+
+def test_a_resumed_run_continues_exactly(cohort: Cohort) -> None:
+    data = dataset(cohort)
+    whole = list(loader(data, batch=2, seed=1, steps=9))
+    assert_equal(loader(data, batch=2, seed=1, start=5, steps=9), whole[5:])
+
+
+def test_two_ranks_are_one_process_with_twice_the_batch(cohort: Cohort) -> None:
+    data = dataset(cohort)
+    ranks = [loader(data, batch=2, seed=1, steps=5, rank=rank, world=2) for rank in (0, 1)]
+    joined = [join(first, second) for first, second in zip(*ranks, strict=True)]
+    assert_equal(joined, loader(data, batch=4, seed=1, steps=5))
+
+
+def test_an_epoch_shows_everybody_once(cohort: Cohort) -> None:
+    ids = [
+        name for batch in loader(dataset(cohort), batch=1, seed=1, steps=10) for name in batch.ids
+    ]
+    everybody = sorted(subject.id for subject in cohort)
+    assert sorted(ids[:5]) == sorted(ids[5:]) == everybody
+
+
+def test_epochs_have_orders_of_their_own(cohort: Cohort) -> None:
+    orders = {
+        tuple(
+            loader(dataset(cohort), batch=5, seed=1, start=step, steps=step + 1)
+            .__iter__()
+            .__next__()
+            .ids
+        )
+        for step in range(6)
+    }
+    assert len(orders) > 3
+
+
+def test_a_batch_larger_than_the_cohort_is_full(cohort: Cohort) -> None:
+    (batch,) = loader(dataset(cohort), batch=12, seed=1, steps=1)
+    assert batch.volume.shape == (12, 1, 16, 16, 16)
+
+
+def test_another_seed_is_another_run(cohort: Cohort) -> None:
+    first, second = (
+        [batch.ids for batch in loader(dataset(cohort), batch=1, seed=seed, steps=10)]
+        for seed in (1, 2)
+    )
+    assert first != second
+
+
+def test_epochs_augment_a_subject_differently(cohort: Cohort) -> None:
+    noisy = dataset(cohort, augment=Augment(noise=1.0))
+    batches = list(loader(noisy, batch=5, seed=1, steps=2))
+    first, second = (batch.volume[batch.ids.index(cohort[0].id)] for batch in batches)
+    assert not torch.equal(first, second)
+
+
+def test_resuming_decodes_nothing_that_is_skipped(cohort: Cohort, tmp_path: Path) -> None:
+    next(iter(loader(dataset(cohort, tmp_path), batch=1, seed=1, start=1000, steps=1001)))
+    assert len(list(tmp_path.glob("*.npy"))) == 1
+
+
+def test_the_global_generator_plays_no_part(cohort: Cohort) -> None:
+    state = torch.get_rng_state()
+    list(loader(dataset(cohort), batch=2, seed=1, steps=2))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("wrong", [{"batch": 0}, {"rank": 1}, {"start": 3}])
+def test_impossible_batches_are_refused(cohort: Cohort, wrong: dict[str, int]) -> None:
+    with pytest.raises(RecipeError, match="no batches"):
+        loader(dataset(cohort), **{"batch": 1, "seed": 1, "steps": 2, **wrong})
+
+
+# items
+
+
+def test_without_augmentation_an_item_is_the_preprocessed_volume(cohort: Cohort) -> None:
+    from brainweave.data.volume import Volume
+
+    expected, _ = PREPROCESS(Volume.load(cohort[1].images["t1w"]))
+    assert torch.equal(dataset(cohort, augment=None)[1, 99].volume, expected)
+
+
+def test_an_item_carries_values_and_id(cohort: Cohort) -> None:
+    item = dataset(cohort)[1, 0]
+    assert (item.id, float(item.values["age"])) == (
+        cohort[1].id,
+        pytest.approx(cohort[1].covariates["age"]),
+    )
+
+
+def test_values_are_read_once(cohort: Cohort) -> None:
+    asked: list[str] = []
+
+    def read(subject: Subject) -> dict[str, Tensor]:
+        asked.append(subject.id)
+        return {}
+
+    data = VolumeDataset(cohort, "t1w", PREPROCESS, read=read, cache=None, augment=None)
+    list(loader(data, batch=5, seed=1, steps=3))
+    assert asked == [subject.id for subject in cohort]
+
+
+def test_a_missing_value_is_nan_in_the_batch(cohort: Cohort) -> None:
+    def read(subject: Subject) -> dict[str, Tensor]:
+        return {"age": torch.tensor([torch.nan])}
+
+    data = VolumeDataset(cohort, "t1w", PREPROCESS, read=read, cache=None, augment=None)
+    (batch,) = loader(data, batch=3, seed=1, steps=1)
+    assert batch.values["age"].isnan().all()
+    assert batch.values["age"].shape == (3, 1)
+
+
+def test_background_survives_augmentation_under_a_z_score(cohort: Cohort) -> None:
+    zscore = PREPROCESS.replace(intensity=ZScore())
+    noisy = dataset(cohort, augment=Augment(flip=0, noise=1.0), preprocess=zscore)
+    plain = dataset(cohort, augment=None, preprocess=zscore)[0, 3].volume
+    corner = plain[0, 0, 0, 0]
+    assert (noisy[0, 3].volume[plain == corner] == corner).all()
+
+
+def test_other_modalities_are_flipped_along(cohort: Cohort) -> None:
+    data = dataset(cohort, augment=Augment(flip=1.0), images=("t2w",))
+    plain = dataset(cohort, augment=None, images=("t2w",))
+    made, expected = data[0, 3].values["t2w"], plain[0, 3].values["t2w"]
+    assert torch.equal(made, expected.flip(1))
+
+
+def test_a_missing_modality_among_the_values_is_nan(cohort: Cohort) -> None:
+    without = Cohort([replace(s, images={"t1w": s.images["t1w"]}) for s in cohort])
+    assert dataset(without, images=("t2w",))[0, 3].values["t2w"].isnan().all()
+
+
+def test_a_batch_moves_to_a_device(cohort: Cohort) -> None:
+    (batch,) = loader(dataset(cohort), batch=2, seed=1, steps=1)
+    moved = batch.to("meta")
+    assert {moved.volume.device.type, moved.values["age"].device.type} == {"meta"}
+
+
+def test_a_subject_without_the_modality_is_named(cohort: Cohort) -> None:
+    with pytest.raises(CohortError, match=r"5 subjects, 'sub-0001' first.*'flair'"):
+        VolumeDataset(cohort, "FLAIR", PREPROCESS, read=age, cache=None, augment=None)
+
+
+def test_an_empty_cohort_is_refused() -> None:
+    with pytest.raises(CohortError, match="nobody"):
+        dataset(Cohort([]))
+
+
+# cache
+
+
+def test_a_filled_cache_is_used_again(cohort: Cohort, tmp_path: Path) -> None:
+    dataset(cohort, tmp_path).prepare()
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    dataset(cohort, tmp_path).prepare()
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
+def test_memory_and_folder_give_the_same(cohort: Cohort, tmp_path: Path) -> None:
+    assert torch.equal(dataset(cohort)[0, 1].volume, dataset(cohort, tmp_path)[0, 1].volume)
+
+
+def test_a_flipped_bit_is_found_and_repaired(
+    cohort: Cohort, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = dataset(cohort, tmp_path)[0, 1].volume
+    (path,) = tmp_path.glob("*.npy")
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        assert torch.equal(dataset(cohort, tmp_path)[0, 1].volume, expected)
+    assert "does not verify" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".json"])
+def test_a_truncated_file_is_rebuilt(cohort: Cohort, tmp_path: Path, suffix: str) -> None:
+    expected = dataset(cohort, tmp_path)[0, 1].volume
+    (path,) = tmp_path.glob(f"*{suffix}")
+    path.write_bytes(path.read_bytes()[:20])
+    assert torch.equal(dataset(cohort, tmp_path)[0, 1].volume, expected)
+
+
+def test_a_changed_source_is_decoded_again(own: Cohort, tmp_path: Path) -> None:
+    before = dataset(own, tmp_path, augment=None)[0, 1].volume
+    own[0].images["t1w"].write_bytes(own[1].images["t1w"].read_bytes())
+    after = dataset(own, tmp_path, augment=None)
+    assert not torch.equal(after[0, 1].volume, before)
+    assert torch.equal(after[0, 1].volume, after[1, 1].volume)
+
+
+def test_preprocessings_share_a_folder(cohort: Cohort, tmp_path: Path) -> None:
+    for shape in ((16, 16, 16), (12, 16, 12)):
+        made = dataset(cohort, tmp_path, preprocess=Preprocess(shape=shape))
+        assert made[0, 1].volume.shape == (1, *shape)
+    assert len(list(tmp_path.glob("*.npy"))) == 2
+
+
+def test_an_entry_says_what_it_came_from(cohort: Cohort, tmp_path: Path) -> None:
+    dataset(cohort, tmp_path)[0, 1]
+    (path,) = tmp_path.glob("*.json")
+    entry = json.loads(path.read_text())
+    assert set(entry) == {"source", "size", "mtime_ns", "preprocess", "sha256", "window"}
+    assert entry["source"] == str(cohort[0].images["t1w"].resolve())
+
+
+def test_a_read_item_may_be_changed(cohort: Cohort) -> None:
+    data = dataset(cohort, augment=None)
+    data[0, 1].volume.fill_(9)
+    assert data[0, 1].volume.max() <= 1
+
+
+def test_two_processes_may_fill_one_cache(cohort: Cohort, tmp_path: Path) -> None:
+    context = get_context("fork")
+    fills = [context.Process(target=dataset(cohort, tmp_path).prepare) for _ in range(2)]
+    for process in fills:
+        process.start()
+    for process in fills:
+        process.join()
+    assert [process.exitcode for process in fills] == [0, 0]
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    dataset(cohort, tmp_path).prepare()
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
+def test_nothing_half_written_is_left(cohort: Cohort, tmp_path: Path) -> None:
+    dataset(cohort, tmp_path).prepare()
+    assert sorted({path.suffix for path in tmp_path.iterdir()}) == [".json", ".npy"]
+    assert len(list(tmp_path.iterdir())) == 10
+
+
+def test_prepare_tells_its_progress(cohort: Cohort) -> None:
+    told: list[tuple[int, int]] = []
+    dataset(cohort).prepare(lambda done, total: told.append((done, total)))
+    assert told == [(done, 5) for done in range(1, 6)]
+
+
+@pytest.mark.parametrize("value", [np.nan, 3.0, 0.0])
+def test_unusable_voxels_are_named_before_training(own: Cohort, value: float) -> None:
+    path = own[1].images["t1w"]
+    spoil(path, np.full(SHAPE, value))
+    with pytest.raises(VolumeError, match=rf"'sub-0002'.*{path.name}"):
+        dataset(own).prepare()
+
+
+@pytest.mark.parametrize("length", [0, 500])
+def test_an_unreadable_file_is_named_before_training(own: Cohort, length: int) -> None:
+    path = own[1].images["t1w"]
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(VolumeError, match=rf"'sub-0002'.*{path.name}"):
+        dataset(own).prepare()
+
+
+def test_an_absent_file_is_named_before_training(own: Cohort, tmp_path: Path) -> None:
+    own[1].images["t1w"].unlink()
+    with pytest.raises(VolumeError, match=r"'sub-0002'.*sub-0002_t1w"):
+        dataset(own, tmp_path / "cache").prepare()
