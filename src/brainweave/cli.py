@@ -8,12 +8,11 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from brainweave.errors import BrainweaveError, OutputError, RecipeError
+from brainweave.errors import BrainweaveError, Interrupted, OutputError, RecipeError
 
 app = typer.Typer(
     name="brainweave",
     help="Synthetic brain MRI: train, generate and look. Each command has its own --help.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -170,7 +169,7 @@ def phantom(
     count: Annotated[int, typer.Option(help="Heads.")] = 20,
     seed: Annotated[int, typer.Option(help="Seed of the cohort.")] = 0,
     shape: Annotated[str, typer.Option(help="Voxels, i,j,k.")] = "80,96,80",
-    spacing: Annotated[float, typer.Option(help="Voxel edge in mm.")] = 2.0,
+    spacing: Annotated[float | None, typer.Option(help="Voxel edge in mm; the head fits.")] = None,
     modalities: Annotated[str, typer.Option(help="Of t1w,t1c,t2w,flair,seg.")] = "t1w",
 ) -> None:
     """Write analytic heads of known age and sex with a cohort table: data without data."""
@@ -202,19 +201,21 @@ def main() -> NoReturn:
     """Runs the command line. What a user can cause ends as one line and an exit code above 0;
     --debug, anywhere, shows the traceback instead."""
     debug = "--debug" in sys.argv
-    words = [word for word in sys.argv[1:] if word != "--debug"]
+    words = [word for word in sys.argv[1:] if word != "--debug"] or ["--help"]
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        code = app(words, standalone_mode=False)
+        code = app(words, standalone_mode=False) or 0
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
     except Exception as error:
         if debug:
             raise
         line, code = _told(error)
-        typer.echo(f"error: {line}", err=True)
-    except KeyboardInterrupt:
+        what = "" if isinstance(error, Interrupted) else "error: "
+        typer.echo(what + " ".join(line.split()), err=True)
+    if code == INTERRUPTED:
         typer.echo("interrupted; the same command goes on", err=True)
-        code = INTERRUPTED
-    sys.exit(code or 0)
+    sys.exit(code)
 
 
 def _told(error: Exception) -> tuple[str, int]:
@@ -234,6 +235,8 @@ def _take(assignments: list[str], *names: str) -> tuple[dict[str, str], list[str
     pairs = [assignment.partition("=") for assignment in assignments]
     taken = {name: text for name, equals, text in pairs if equals and name in names}
     for name in names:
+        if [first for first, _, _ in pairs].count(name) > 1:
+            raise RecipeError(f"{name}=... is given twice; give it once")
         if not taken.get(name):
             raise RecipeError(f"{name}=... is needed, as data=cohort.csv out=runs/first")
     return taken, [
@@ -244,7 +247,7 @@ def _take(assignments: list[str], *names: str) -> tuple[dict[str, str], list[str
 def _edges(text: str) -> tuple[int, int, int]:
     """Three whole numbers between commas."""
     numbers = text.split(",")
-    if len(numbers) != 3 or not all(number.strip().isdigit() for number in numbers):
+    if len(numbers) != 3 or not all(number.strip().isdecimal() for number in numbers):
         raise RecipeError(f"--shape {text}: three whole numbers are needed, as 80,96,80")
     i, j, k = (int(number) for number in numbers)
     return i, j, k

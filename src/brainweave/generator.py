@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from brainweave.conditions.base import Signal
 from brainweave.data.files import write_json
 from brainweave.data.tensors import load_tensors, save_tensors
-from brainweave.errors import CheckpointError, ConditionError
+from brainweave.errors import CheckpointError, ConditionError, RecipeError
 from brainweave.part import from_dict, to_dict
 from brainweave.processes import grids
-from brainweave.processes.guidance import guide, voxel_clip
+from brainweave.processes.guidance import constrained, guide, voxel_clip
 from brainweave.processes.process import Denoiser
 from brainweave.processes.samplers import SAMPLERS
 from brainweave.recipe import Recipe, Sampling
@@ -93,31 +93,42 @@ class Generator(nn.Module):
             return torch.stack(draws).to(device)
 
         denoise = self._denoiser(values, len(seeds), sampling, listen)
-        times = grids.uniform(sampling.steps, process.first_time).to(device)
+        times = grids.uniform(sampling.steps, process.first_time)
         sampler = SAMPLERS[sampling.sampler]
         x = sampler(denoise, randn(), times, path=process.path, randn=randn, progress=progress)
         return self._finish(self.recipe.representation.decode(x), sampling.floor)
 
     def signal(self, values: Values, keep: Mapping[str, Bool[Tensor, "b"]]) -> Signal:
-        """What the network hears of `values`; hidden, missing and absent ones are the null."""
-        if unknown := set(values) - set(self.embedders.keys()):
-            raise ConditionError(f"the model has no condition {', '.join(sorted(unknown))}")
+        """What the network hears of `values`; hidden, missing and absent ones are the null.
+
+        Raises ConditionError for one that the model does not have or not one value per volume.
+        """
+        for name in values:
+            self.recipe.condition(name)
         device, signal = next(self.parameters()).device, Signal()
         for name, embedder in self.embedders.items():
             kept = keep[name].to(device)
-            value = values.get(name, torch.full((len(kept), 1), torch.nan)).to(device)
-            signal = signal + embedder(value, kept)
+            value = values.get(name, torch.full((len(kept), 1), torch.nan))
+            if value.shape != (len(kept), 1):
+                raise ConditionError(
+                    f"{name} has shape {tuple(value.shape)}; {len(kept)} volumes need "
+                    f"({len(kept)}, 1)"
+                )
+            signal = signal + embedder(value.to(device, torch.float32), kept)
         return signal.pooled() if self.recipe.network.pooled_context else signal
 
     def save(self, folder: Path, *, half: bool = False) -> str:
         """Writes recipe.json and weights.safetensors; returns the content hash of the weights.
 
-        half: stored as float16, half the size; loading makes them float32 again.
+        half: stored as float16, half the size; loading makes them float32 again. Raises
+        CheckpointError for weights that are beyond float16.
         """
-        write_json(folder / RECIPE, to_dict(self.recipe))
         state = self.state_dict()
         if half:
             state = {name: tensor.half() for name, tensor in state.items()}
+            if beyond := [name for name, tensor in state.items() if not tensor.isfinite().all()]:
+                raise CheckpointError(f"{beyond[0]} does not fit into float16; save without half")
+        write_json(folder / RECIPE, to_dict(self.recipe))
         return save_tensors(folder / WEIGHTS, state, {"recipe": self.recipe.name})
 
     @classmethod
@@ -143,17 +154,17 @@ class Generator(nn.Module):
         heard = Signal(
             vector=(heard if film else null).vector,
             tokens=(heard if attention else null).tokens,
-            planes=heard.planes,
+            planes=(null if listen == "none" else heard).planes,
         )
         process, representation = self.recipe.process, self.recipe.representation
-        intensity = self.recipe.preprocess.intensity
-        constrain = None
-        if sampling.clip:
-            low, high = intensity.low, intensity.high
-            constrain = voxel_clip(representation.encode, representation.decode, low, high)
-        denoise = process.denoiser(partial(self.network, signal=heard), constrain=constrain)
-        free = process.denoiser(partial(self.network, signal=null), constrain=constrain)
-        return guide(denoise, free, sampling.guidance, sampling.guidance_interval)
+        denoise = process.denoiser(partial(self.network, signal=heard))
+        free = process.denoiser(partial(self.network, signal=null))
+        guided = guide(denoise, free, sampling.guidance, sampling.guidance_interval)
+        if not sampling.clip:
+            return guided
+        low, high = self.recipe.preprocess.intensity.low, self.recipe.preprocess.intensity.high
+        clip = voxel_clip(representation.encode, representation.decode, low, high)
+        return constrained(guided, process.path, clip)
 
     def _finish(self, volume: Tensor, floor: float) -> Tensor:
         """Inside the intensity range, faint voxels as background."""
@@ -179,6 +190,8 @@ def load_recipe(folder: Path) -> Recipe:
         recipe = from_dict(json.loads(path.read_text()))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path} is not JSON ({error}); restore it") from None
+    except RecipeError as error:
+        raise CheckpointError(f"{path}: {error}") from None
     if not isinstance(recipe, Recipe):
         raise CheckpointError(f"{path} is not a recipe")
     return recipe

@@ -6,6 +6,7 @@ A new part is a subclass of `Part` with annotated fields; it registers under its
 import json
 from collections.abc import Iterable
 from difflib import get_close_matches
+from inspect import isabstract
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -65,10 +66,10 @@ def from_dict(value: Any) -> Any:
         return value
     if "part" not in value:
         return {name: from_dict(v) for name, v in value.items()}
-    name = value["part"]
-    if name not in Part.registry:
-        raise RecipeError(f"unknown part {name!r}{hint(str(name), Part.registry)}")
-    return Part.registry[name](**{k: from_dict(v) for k, v in value.items() if k != "part"})
+    known, name = _concrete(), str(value["part"])
+    if name not in known:
+        raise RecipeError(f"unknown part {name!r}{hint(name, known)}")
+    return known[name](**{str(k): from_dict(v) for k, v in value.items() if k != "part"})
 
 
 def override(part: P, assignment: str) -> P:
@@ -97,8 +98,8 @@ def parse(text: str) -> Any:
     """The value that an assignment's right side means."""
     if text.lower() in ("none", "null"):
         return None
-    if text in Part.registry:
-        return Part.registry[text]()
+    if text in (known := _concrete()):
+        return known[text]()
     try:
         return from_dict(json.loads(text))
     except json.JSONDecodeError:
@@ -120,6 +121,11 @@ def hint(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = get_close_matches(name, names, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(names)}"
+
+
+def _concrete() -> dict[str, type[Part]]:
+    """The registered parts that can be built."""
+    return {name: part for name, part in Part.registry.items() if not isabstract(part)}
 
 
 def _readable(part: type[Part], error: ValidationError) -> str:

@@ -1,7 +1,7 @@
 """Recipes: everything that decides a model, as one frozen value."""
 
 from collections.abc import Iterable
-from typing import Literal, Self
+from typing import Literal
 
 from jaxtyping import Float
 from pydantic import Field, model_validator
@@ -57,7 +57,7 @@ class Training(Part):
     band_power: float = Field(default=0.0, ge=0)
 
     @model_validator(mode="after")
-    def _one_length(self) -> Self:
+    def _one_length(self) -> "Training":
         if (self.steps is None) == (self.epochs is None):
             raise ValueError("give either steps or epochs")
         return self
@@ -86,7 +86,7 @@ class Sampling(Part):
     floor: float = Field(default=0.0, ge=0, lt=1)
 
     @model_validator(mode="after")
-    def _sampler_exists(self) -> Self:
+    def _sampler_exists(self) -> "Sampling":
         if self.sampler not in SAMPLERS:
             raise ValueError(f"unknown sampler {self.sampler!r}{hint(self.sampler, SAMPLERS)}")
         return self
@@ -101,7 +101,7 @@ class Recipe(Part):
 
     name: str
     source: str = ""
-    target: str = "t1w"
+    target: str = Field(default="t1w", pattern=r"^[\w-]+$")  # names files
     preprocess: Preprocess
     template: Grid | None = None
     representation: Representation
@@ -113,7 +113,7 @@ class Recipe(Part):
     licence: str = "unspecified"
 
     @model_validator(mode="after")
-    def _parts_fit(self) -> Self:
+    def _parts_fit(self) -> "Recipe":
         factor = self.representation.factor * self.network.factor
         shape = self.preprocess.shape
         if any(edge % factor for edge in shape):
@@ -141,7 +141,7 @@ class Recipe(Part):
         process = self.process
         if self.training.band_power:
             if representation.std is None:
-                raise RecipeError("training.band_power needs representation.whiten=true")
+                raise RecipeError("training.band_power needs a whitened representation")
             weights = [std**self.training.band_power for std in representation.std]
             weights = [weight / sum(weights) for weight in weights]
             process = process.replace(channel_weights=tuple(weights))

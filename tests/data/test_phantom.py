@@ -10,23 +10,21 @@ from torch import Tensor
 from brainweave.data.cohort import Cohort
 from brainweave.data.head import Head, canonical, mask_depth, tissues
 from brainweave.data.phantom import phantom, write_phantoms
+from brainweave.data.seeds import derive, generator
 from brainweave.data.volume import Shape, Volume
 from brainweave.errors import CohortError
 
 SMALL: Shape = (16, 20, 16)
+MEDIUM: Shape = (40, 48, 40)
 
 
-def generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def fractions(age: float, seed: int, sex: str = "F") -> dict[str, Tensor]:
-    """The tissues of a subject on a 6 mm lattice that all subjects share."""
-    axes = [torch.arange(a, b, 6.0) for a, b in ((-78, 79), (-112, 78), (-72, 86))]
+def fractions(age: float, seed: int) -> dict[str, Tensor]:
+    """The tissues of a woman inside her mask, on a lattice of 4 mm: the voxels of MEDIUM."""
+    axes = [torch.arange(a, b, 4.0) for a, b in ((-78, 79), (-112, 77), (-72, 85))]
     points = torch.stack([axis.reshape(-1) for axis in torch.meshgrid(*axes, indexing="ij")])
-    head = Head.draw(age=age, sex=sex, generator=generator(seed))
+    head = Head.draw(age=age, sex="F", generator=generator("head", seed))
     points = canonical(head, points)
-    return tissues(head, points[:, mask_depth(points) > 0], 6.0)
+    return tissues(head, points[:, mask_depth(points) > 0], 4.8)
 
 
 def size(age: float, sex: str, seed: int) -> float:
@@ -36,71 +34,73 @@ def size(age: float, sex: str, seed: int) -> float:
 
 @pytest.fixture(scope="module")
 def sick() -> dict[str, Volume]:
-    return phantom(age=50, sex="F", seed=3, shape=(40, 48, 40), lesion=True)
+    return phantom(age=50.0, sex="F", seed=3, shape=MEDIUM, lesion=True)
 
 
 def test_a_phantom_is_decided_by_its_arguments() -> None:
-    first, second = (phantom(age=40, sex="M", seed=1, shape=SMALL) for _ in range(2))
+    first, second = (phantom(age=40.0, sex="M", seed=1, shape=SMALL) for _ in range(2))
     assert all(torch.equal(first[name].data, second[name].data) for name in first)
 
 
 def test_another_seed_is_another_person() -> None:
-    first, second = (phantom(age=40, sex="M", seed=s, shape=SMALL)["t1w"] for s in (1, 2))
+    first, second = (phantom(age=40.0, sex="M", seed=s, shape=SMALL)["t1w"] for s in (1, 2))
     assert not torch.equal(first.data > 0, second.data > 0)
 
 
 def test_one_seed_keeps_its_head_at_every_age() -> None:
-    young, old = (phantom(age=a, sex="M", seed=1, shape=SMALL)["t1w"] for a in (20, 80))
+    young, old = (phantom(age=a, sex="M", seed=1, shape=SMALL)["t1w"] for a in (20.0, 80.0))
     assert torch.equal(young.data > 0, old.data > 0)
 
 
 def test_all_contrasts_share_one_background_of_exactly_zero() -> None:
-    volumes = phantom(age=40, sex="M", seed=1, shape=SMALL)
+    volumes = phantom(age=40.0, sex="M", seed=1, shape=SMALL)
     mask = volumes["t1w"].data > 0
     assert all(torch.equal(volumes[name].data != 0, mask) for name in ("t1c", "t2w", "flair"))
 
 
 def test_a_phantom_has_background_on_every_side() -> None:
-    data = phantom(age=20, sex="M", seed=5, shape=SMALL)["t1w"].data
+    data = phantom(age=20.0, sex="M", seed=5, shape=SMALL)["t1w"].data
     assert [float(data.select(axis, -1).max()) for axis in (0, 1)] == [0, 0]
 
 
 def test_the_standard_grid_is_that_of_mni152_at_two_millimetres() -> None:
-    volume = phantom(age=40, sex="F", seed=1)["t1w"]
+    volume = phantom(age=40.0, sex="F", seed=1)["t1w"]
     assert volume.shape == (80, 96, 80)
     assert volume.affine.tolist() == [[2, 0, 0, -79], [0, 2, 0, -113], [0, 0, 2, -73], [0, 0, 0, 1]]
 
 
 def test_a_given_spacing_is_kept() -> None:
-    volume = phantom(age=40, sex="F", seed=1, shape=SMALL, spacing=9.0)["t1w"]
+    volume = phantom(age=40.0, sex="F", seed=1, shape=SMALL, spacing=9.0)["t1w"]
     assert (volume.spacing, volume.orientation) == ((9, 9, 9), "RAS")
 
 
 def test_fractions_of_tissues_add_up_to_one() -> None:
-    total = sum(fractions(60, 1).values(), start=torch.zeros(()))
+    total = sum(fractions(60.0, 1).values(), start=torch.zeros(()))
     torch.testing.assert_close(total, torch.ones_like(total), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_cerebrospinal_fluid_grows_with_age(seed: int) -> None:
-    young, middle, old = (float(fractions(age, seed)["csf"].mean()) for age in (20, 50, 80))
+    young, middle, old = (float(fractions(age, seed)["csf"].mean()) for age in (20.0, 50.0, 80.0))
     assert 1.05 * young < middle < old / 1.05
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_cortex_loses_volume_with_age(seed: int) -> None:
-    young, old = (float(fractions(age, seed)["grey"].mean()) for age in (20, 80))
+    young, old = (float(fractions(age, seed)["grey"].mean()) for age in (20.0, 80.0))
     assert old < 0.95 * young
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_ventricles_grow_with_age(seed: int) -> None:
-    young, old = (Head.draw(age=a, sex="F", generator=generator(seed)) for a in (20, 80))
+    young, old = (
+        Head.draw(age=a, sex="F", generator=generator("head", seed)) for a in (20.0, 80.0)
+    )
     assert old.ventricle > 1.5 * young.ventricle
 
 
 def test_male_heads_are_larger_on_average() -> None:
-    female, male = (sum(size(40, sex, seed) for seed in range(6)) for sex in "FM")
+    female, male = (sum(size(40.0, sex, seed) for seed in range(6)) for sex in "FM")
     assert 1.05 < male / female < 1.2
 
 
@@ -114,7 +114,10 @@ def test_male_heads_are_larger_on_average() -> None:
     ],
 )
 def test_tissues_have_the_order_of_their_contrast(contrast: str, order: tuple[str, ...]) -> None:
-    means = _means(contrast)
+    data = phantom(age=40.0, sex="F", seed=2, shape=MEDIUM)[contrast].data
+    found = fractions(40.0, 2)
+    head = data[data > 0]
+    means = {name: head[found[name] > 0.95].mean() for name in order}
     assert means[order[0]] > 1.15 * means[order[1]] > 1.15**2 * means[order[2]]
 
 
@@ -123,11 +126,11 @@ def test_a_lesion_has_the_labels_of_brats(sick: dict[str, Volume]) -> None:
 
 
 def test_a_healthy_phantom_has_an_empty_segmentation() -> None:
-    assert not phantom(age=50, sex="F", seed=3, shape=SMALL)["seg"].data.any()
+    assert not phantom(age=50.0, sex="F", seed=3, shape=SMALL)["seg"].data.any()
 
 
 def test_a_lesion_changes_nothing_far_from_it(sick: dict[str, Volume]) -> None:
-    healthy = phantom(age=50, sex="F", seed=3, shape=(40, 48, 40))["t1w"].data
+    healthy = phantom(age=50.0, sex="F", seed=3, shape=MEDIUM)["t1w"].data
     assert (healthy != sick["t1w"].data).float().mean() < 0.1
 
 
@@ -150,14 +153,14 @@ def test_an_impossible_person_is_refused(age: float, sex: str) -> None:
 def test_written_phantoms_are_read_back_exactly(tmp_path: Path) -> None:
     cohort = Cohort.open(write_phantoms(tmp_path, 1, shape=SMALL, modalities=("t2w", "seg")))
     row = cohort[0].covariates
-    seed = _seed_of_the_first(tmp_path)
+    seed = derive("person", 0, 0)
     made = phantom(age=float(row["age"]), sex="F", seed=seed, shape=SMALL, lesion=True)
     read = {name: Volume.load(cohort[0].images[name]) for name in ("t2w", "seg")}
     assert all(torch.equal(read[name].data, made[name].data) for name in read)
 
 
 def test_written_ages_cover_the_range_evenly(tmp_path: Path) -> None:
-    cohort = Cohort.open(write_phantoms(tmp_path, 4, shape=SMALL, ages=(20, 60)))
+    cohort = Cohort.open(write_phantoms(tmp_path, 4, shape=SMALL, ages=(20.0, 60.0)))
     strata = [int((float(subject.covariates["age"]) - 20) // 10) for subject in cohort]
     assert strata == [0, 1, 2, 3]
 
@@ -207,26 +210,3 @@ def test_a_damaged_manifest_costs_only_time(tmp_path: Path) -> None:
 def test_an_unknown_modality_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CohortError, match="t1w, t1c, t2w, flair, seg"):
         write_phantoms(tmp_path, 1, modalities=("pd",))
-
-
-def _means(contrast: str) -> dict[str, float]:
-    """Mean intensities where a tissue is nearly alone."""
-    data = phantom(age=40, sex="M", seed=2, shape=(40, 48, 40))[contrast].data
-    axes = [(torch.arange(n) - (n - 1) / 2) * 4 + c for n, c in ((40, 0), (48, -18), (40, 6))]
-    points = torch.stack([axis.reshape(-1) for axis in torch.meshgrid(*axes, indexing="ij")])
-    from brainweave.data.seeds import generator as keyed
-
-    head = Head.draw(age=40, sex="M", generator=keyed("head", 2))
-    found = tissues(head, canonical(head, points), 4.8)
-    inside = data.reshape(-1) > 0
-    return {
-        name: float(data.reshape(-1)[inside & (found[name] > 0.95)].mean())
-        for name in ("csf", "grey", "white")
-    }
-
-
-def _seed_of_the_first(folder: Path) -> int:
-    from brainweave.data.seeds import derive
-
-    assert folder.is_dir()
-    return derive("person", 0, 0)

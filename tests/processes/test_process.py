@@ -12,6 +12,7 @@ from torch import Tensor
 from brainweave.errors import RecipeError, ShapeError
 from brainweave.part import from_dict, override, to_dict
 from brainweave.processes import exact
+from brainweave.processes.guidance import constrained
 from brainweave.processes.paths import (
     DDPM,
     ProbabilityPath,
@@ -214,10 +215,9 @@ def test_clock_of_a_bfloat16_volume_is_float32() -> None:
 def test_constrained_estimate_stays_on_the_path() -> None:
     x, t = latent(), torch.tensor(0.4)
     path = Trigonometric()
-    denoise = Process(path=path, prediction="data").denoiser(
-        lambda x, clock: 3 * x, constrain=lambda data: data.clamp(-1, 1)
-    )
-    data, noise, velocity = denoise(x, t)
+    denoise = Process(path=path, prediction="data").denoiser(lambda x, clock: 3 * x)
+    within = constrained(denoise, path, lambda data: data.clamp(-1, 1))
+    data, noise, velocity = within(x, t)
     c = path.at(t, x)
     assert float(data.abs().max()) == 1
     torch.testing.assert_close(c.alpha * data + c.sigma * noise, x)

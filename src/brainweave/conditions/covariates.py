@@ -1,7 +1,6 @@
 """Covariates of a subject: numbers (age) and categories (sex, site, diagnosis)."""
 
 import math
-from typing import Self
 
 import torch
 from jaxtyping import Bool, Float
@@ -30,7 +29,7 @@ class Scalar(Condition):
     learned_null: bool = True
 
     @model_validator(mode="after")
-    def _is_a_range(self) -> Self:
+    def _is_a_range(self) -> "Scalar":
         if not self.low < self.high:
             raise ValueError(f"{self.name}: low {self.low:g} must be below high {self.high:g}")
         return self
@@ -51,6 +50,8 @@ class Scalar(Condition):
             number = float(value)
         except ValueError:
             raise ConditionError(f"{self.name}={value}: a number or n/a is needed") from None
+        if not math.isfinite(number):
+            raise ConditionError(f"{self.name}={value}: a finite number or n/a is needed")
         if not extrapolate and not self.low <= number <= self.high:
             raise ConditionError(
                 f"{self.name}={number:g} is outside the trained {self.low:g} to {self.high:g}; "

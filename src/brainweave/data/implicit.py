@@ -12,8 +12,9 @@ from torch import Tensor
 
 Points = Float[Tensor, "3 n"]
 Depth = Float[Tensor, " n"]
-Waves = Float[Tensor, "4 k"]  # phase and wave vector of k plane waves
-Triple = tuple[float, float, float]
+Waves = Float[Tensor, "4 _"]  # phases and wave vectors of plane waves
+Number = float | int
+Triple = tuple[Number, Number, Number]
 
 
 def ellipsoid(p: Points, centre: Triple, radii: Triple) -> Depth:
@@ -23,7 +24,7 @@ def ellipsoid(p: Points, centre: Triple, radii: Triple) -> Depth:
     return (1 - offset.square().sum(dim=0)) / (2 * slope).clamp_min(1 / max(radii))
 
 
-def capsule(p: Points, ends: tuple[Triple, Triple], radii: tuple[float, float]) -> Depth:
+def capsule(p: Points, ends: tuple[Triple, Triple], radii: tuple[Number, Number]) -> Depth:
     """The depth in a tube between two points whose radius changes linearly."""
     start, end = p.new_tensor(ends)
     axis = end - start

@@ -8,10 +8,11 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 
 from brainweave.data.files import atomic
-from brainweave.data.grid import route
 from brainweave.data.volume import Volume
 
-_MARGIN, _LINE = 6, 16
+_MARGIN, _LINE = 6, 16  # pixels
+_LONGEST = 160  # pixels along the longest axis, at least: for the eye
+_FONT = ImageFont.load_default(12)
 
 
 def montage(
@@ -45,22 +46,28 @@ def montage(
 
 
 def planes(volume: Volume) -> list[Float[np.ndarray, "rows columns"]]:
-    """The axial, coronal and sagittal middle planes, superior or anterior up, square pixels."""
-    order, flips = route(volume.orientation, "RAS")
-    data = volume.data.permute(order).flip(flips).numpy()
+    """The axial, coronal and sagittal middle planes, superior or anterior up.
+
+    Pixels are square and of one size in all three, 1 mm or less.
+    """
+    oriented = volume.oriented("RAS")
+    data = oriented.data.numpy()
     i, j, k = (edge // 2 for edge in data.shape)
-    x, y, z = (volume.spacing[axis] for axis in order)
-    cuts = [(data[:, :, k], x, y), (data[:, j, :], x, z), (data[i, :, :], y, z)]
-    return [_square(np.rot90(cut), across, up) for cut, across, up in cuts]
+    extent = [edge * mm for edge, mm in zip(data.shape, oriented.spacing, strict=True)]
+    scale = max(1.0, _LONGEST / max(extent))
+    x, y, z = (max(1, round(mm * scale)) for mm in extent)
+    cuts = [(data[:, :, k], (x, y)), (data[:, j, :], (x, z)), (data[i, :, :], (y, z))]
+    return [_resized(np.rot90(cut), size) for cut, size in cuts]
 
 
 def _tile(volume: Volume, label: str, window: tuple[float, float] | None) -> Image.Image:
     low, high = window or (0.0, max(float(np.percentile(volume.data.numpy(), 99.5)), 1e-6))
     cuts = [np.clip((cut - low) / (high - low), 0, 1) * 255 for cut in planes(volume)]
     width = max(cut.shape[1] for cut in cuts)
+    width = max(width, min(2 * width, 4 + round(_FONT.getlength(label))))
     height = _LINE + sum(cut.shape[0] for cut in cuts)
     tile = Image.new("L", (width, height), 0)
-    ImageDraw.Draw(tile).text((2, 1), label, fill=220, font=ImageFont.load_default(12))
+    ImageDraw.Draw(tile).text((2, 1), label, fill=220, font=_FONT)
     y = _LINE
     for cut in cuts:
         tile.paste(Image.fromarray(cut.astype(np.uint8)), ((width - cut.shape[1]) // 2, y))
@@ -68,9 +75,7 @@ def _tile(volume: Volume, label: str, window: tuple[float, float] | None) -> Ima
     return tile
 
 
-def _square(cut: np.ndarray, across: float, up: float) -> np.ndarray:
-    """Pixels made square and at least 140 across, for the eye."""
-    scale = max(1.0, 140 / (cut.shape[1] * across)) if across > 0 else 1.0
-    size = (round(cut.shape[1] * across * scale), round(cut.shape[0] * up * scale))
+def _resized(cut: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A plane with so many pixels across and down."""
     picture = Image.fromarray(np.ascontiguousarray(cut, dtype=np.float32))
     return np.asarray(picture.resize(size, Image.Resampling.BICUBIC))

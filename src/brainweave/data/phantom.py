@@ -51,10 +51,12 @@ def phantom(
     Whole numbers of arbitrary unit, white matter near 1000 in t1w; seg has 1, 2, 4 in a lesion.
     age: years; anatomy changes from 2 to 98. spacing: mm; None is the one at which the head just
     fits into `shape`, 2 mm for the standard shape. The same seed at another age is the same person.
-    Raises CohortError for a sex other than "F" and "M" or an age that is not finite.
+    Raises CohortError for a sex other than "F" and "M", an age that is not finite, no voxels.
     """
     if sex not in ("F", "M") or not math.isfinite(age):
         raise CohortError(f"no phantom has age {age!r} and sex {sex!r}; give years and 'F' or 'M'")
+    if min(shape) < 1 or (spacing is not None and not 0 < spacing < math.inf):
+        raise CohortError(f"no phantom has shape {shape} and spacing {spacing}; all are above 0")
     if spacing is None:
         spacing = max(extent / size for extent, size in zip(EXTENT, shape, strict=True))
     head = Head.draw(age=age, sex=sex, generator=generator("head", seed))

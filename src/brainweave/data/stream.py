@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from io import BufferedIOBase
 from pathlib import Path
 
+import numpy as np
 from isal import igzip
 from isal.igzip_lib import IsalError
 
@@ -86,3 +87,19 @@ def _is_gzip(path: Path, start: bytes) -> bool:
         what, name = ("gzip", ".nii.gz") if packed else ("not gzip", ".nii if it is plain NIfTI")
         raise VolumeError(f"is {what} inside; name it {name}")
     return packed
+
+
+def quantised(values: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """int16 codes, slope and intercept. Slope and intercept are exact in float32."""
+    low, high = float(values.min()), float(values.max())
+    if low >= -32768 and high <= 32767 and np.array_equal(values, np.rint(values)):
+        return values.astype(np.int16), 1.0, 0.0
+    if low == high:
+        return np.zeros(values.shape, np.int16), 1.0, low
+    slope = float(np.float32(max((high - low) / 65535, float(np.finfo(np.float32).tiny))))
+    inter = float(np.float32(low + 32768 * slope))  # 2^15: exact for low = 0
+    codes = values.astype(np.float64)
+    codes -= inter
+    codes /= slope
+    np.rint(codes, out=codes)
+    return codes.clip(-32768, 32767, out=codes).astype(np.int16), slope, inter

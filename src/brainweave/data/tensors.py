@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,21 +31,9 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     Raises CheckpointError where the file is absent, cut short, foreign or changed.
     """
-    if not path.is_file():
-        raise CheckpointError(
-            f"{path} does not exist; a folder with recipe.json and weights is needed"
-        )
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged ({error}); restore it or train again") from None
+    with _opened(path) as (file, metadata):
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     text = metadata.get("facts", "")
-    if "sha256" not in metadata:
-        raise CheckpointError(
-            f"{path} carries no hash: it was not written by brainweave; import it"
-        )
     if _digest(tensors, text) != metadata["sha256"]:
         raise CheckpointError(
             f"{path} does not match its own hash: bits changed; restore it or train again"
@@ -53,9 +42,28 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def content_hash(path: Path) -> str:
-    """The SHA-256 that a file of `save_tensors` states for its content."""
-    with safe_open(path, framework="pt") as file:
-        return (file.metadata() or {}).get("sha256", "")
+    """The SHA-256 that a file of `save_tensors` states, unverified; raises as `load_tensors`."""
+    with _opened(path) as (_file, metadata):
+        return metadata["sha256"]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, dict[str, str]]]:
+    """A file of `save_tensors` and its metadata."""
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path} does not exist; a folder with recipe.json and weights is needed"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if "sha256" not in metadata:
+                raise CheckpointError(
+                    f"{path} carries no hash: it was not written by brainweave; import it"
+                )
+            yield file, metadata
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}); restore it or train again") from None
 
 
 def _digest(tensors: Mapping[str, Tensor], text: str) -> str:

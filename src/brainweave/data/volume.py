@@ -20,7 +20,7 @@ from torch import Tensor
 
 from brainweave.data.files import atomic
 from brainweave.data.grid import Grid, Shape, Spacing, orientation_of, require_affine, route
-from brainweave.data.stream import finish, naming, opened, pack, require_suffix
+from brainweave.data.stream import finish, naming, opened, pack, quantised, require_suffix
 from brainweave.errors import OutputError, VolumeError
 
 _LIMIT = 2**31  # bytes of voxels (as stored, and as float32) that a header may claim
@@ -107,7 +107,7 @@ class Volume:
         with naming(path):
             require_suffix(path)
             _require_finite(values)
-        codes, slope, inter = _quantise(values) if dtype == "int16" else (values, 1.0, 0.0)
+        codes, slope, inter = quantised(values) if dtype == "int16" else (values, 1.0, 0.0)
         header = _fresh_header(self.affine, codes, description)
         header["scl_slope"], header["scl_inter"] = slope, inter
         content = pack(path, header.binaryblock + bytes(4) + codes.tobytes(order="F"))
@@ -270,22 +270,6 @@ def _require_finite(values: np.ndarray) -> None:
         raise VolumeError(
             f"has {bad} of {values.size} voxels that are NaN or infinite; repair or mask them"
         )
-
-
-def _quantise(values: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """int16 codes, slope and intercept. Slope and intercept are exact in float32."""
-    low, high = float(values.min()), float(values.max())
-    if low >= -32768 and high <= 32767 and np.array_equal(values, np.rint(values)):
-        return values.astype(np.int16), 1.0, 0.0
-    if low == high:
-        return np.zeros(values.shape, np.int16), 1.0, low
-    slope = float(np.float32(max((high - low) / 65535, float(np.finfo(np.float32).tiny))))
-    inter = float(np.float32(low + 32768 * slope))  # 2^15: exact for low = 0
-    codes = values.astype(np.float64)
-    codes -= inter
-    codes /= slope
-    np.rint(codes, out=codes)
-    return codes.clip(-32768, 32767, out=codes).astype(np.int16), slope, inter
 
 
 def _fresh_header(affine: np.ndarray, codes: np.ndarray, description: str) -> Any:

@@ -65,8 +65,9 @@ def _items(request: Request, recipe: Recipe, assignments: list[str]) -> list[Ite
         return from_assignments(
             recipe, assignments, count=request.count, seed=request.seed, extrapolate=wide
         )
-    if assignments:
-        raise ConditionError(f"--cohort says the conditions; leave {assignments[0]!r} out")
+    if assignments or request.count != 1:
+        odd = assignments[0] if assignments else f"--count {request.count}"
+        raise ConditionError(f"--cohort says what to make, a volume per row; leave {odd} out")
     return from_cohort(recipe, request.cohort, seed=request.seed, extrapolate=wide)
 
 
@@ -74,7 +75,7 @@ def _options(request: Request, recipe: Recipe) -> Options:
     named = {"steps": request.steps, "sampler": request.sampler, "guidance": request.guidance}
     sampling = recipe.sampling.replace(**{k: v for k, v in named.items() if v is not None})
     index, slash, of = request.shard.partition("/")
-    if not (slash and index.isdigit() and of.isdigit()):
+    if not (slash and index.isdecimal() and of.isdecimal()):
         raise RecipeError(f"--shard {request.shard}: i/n is needed, as 1/4")
     if request.batch < 1:
         raise RecipeError(f"--batch {request.batch}: at least 1 is needed")
@@ -97,20 +98,20 @@ def _device(name: str | None) -> torch.device:
     """The named device, else CUDA where there is one. Raises RecipeError for an absent one."""
     name = name or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        torch.zeros(1, device=name)
+        float(torch.zeros(1, device=name))
     except (RuntimeError, AssertionError) as error:
         raise RecipeError(f"--device {name} cannot be used: {str(error).splitlines()[0]}") from None
     return torch.device(name)
 
 
 def _progress(reporter: Reporter) -> Callable[[int, int], None]:
-    """Network calls on the reporter's bar."""
+    """Sampler steps on the reporter's bar."""
     begun = False
 
     def step(done: int, total: int) -> None:
         nonlocal begun
         if not begun:
-            reporter.start("network calls", total)
+            reporter.start("sampling", total)
             begun = True
         reporter.advance(to=done)
 

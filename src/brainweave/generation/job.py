@@ -17,20 +17,20 @@ from brainweave.errors import OutputError, RecipeError
 from brainweave.generation.plan import Item, describe
 from brainweave.generation.provenance import DESCRIPTION, provenance
 from brainweave.generator import Generator, Listen
-from brainweave.processes.samplers import calls
 from brainweave.recipe import Sampling
 
 _log = logging.getLogger(__name__)
 _SHOWN = 24  # volumes on the montage
+_SUFFIXES = {"t1w": "T1w", "t2w": "T2w", "flair": "FLAIR", "t1c": "T1c"}
 
 DType = Literal["int16", "float32"]
 DTYPES: tuple[str, ...] = get_args(DType)
-Progress = Callable[[int, int], None]  # (network calls done, network calls in all)
+Progress = Callable[[int, int], None]  # (sampler steps done, sampler steps in all)
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to run a job. Only `sampling` and `listen` decide what the volumes are."""
+    """How to run a job. `batch` and `shard` change no volume, the others do."""
 
     sampling: Sampling
     listen: Listen = "both"
@@ -62,112 +62,112 @@ class Job:
             raise RecipeError(
                 f"--listen {options.listen}: {recipe.name} has no cross-attention; use both or none"
             )
-        self.generator, self.weights, self.folder, self.options = (
-            generator,
-            weights,
-            folder,
-            options,
-        )
-        self.placement = recipe.preprocess.place(recipe.template)
         index, of = options.shard
         if not 1 <= index <= of:
             raise RecipeError(f"--shard {index}/{of}: i/n with 1 <= i <= n is needed")
-        self.items = list(items)[index - 1 :: of]
+        self.generator, self.recipe, self.weights = generator, recipe, weights
+        self.folder, self.options = folder, options
+        self.placement = recipe.preprocess.place(recipe.template)
+        self.plan = list(items)
+        self.items = self.plan[index - 1 :: of]
 
     def run(self, progress: Progress | None = None) -> list[Path]:
         """Makes what is missing, then participants.tsv and montage.png; returns all its volumes."""
-        if self.folder.exists() and not self.folder.is_dir():
-            raise OutputError(f"{self.folder} is a file; --out needs a folder")
-        table = self.folder / "participants.tsv"
-        if table.exists() and "synthetic" not in table.read_text().partition("\n")[0].split("\t"):
-            raise OutputError(f"{table} is not brainweave's; choose another --out")
-        sweep(self.folder)
+        self._require_own_folder()
         missing = [item for item in self.items if not self._done(item)]
-        if self.items and len(missing) < len(self.items):
-            _log.info(
-                "%d of %d volumes are there already",
-                len(self.items) - len(missing),
-                len(self.items),
-            )
-        steps = calls(self.options.sampling.sampler, self.options.sampling.steps)
-        batches = [
-            missing[at : at + self.options.batch]
-            for at in range(0, len(missing), self.options.batch)
-        ]
-        for done, batch in enumerate(batches):
-            self._make(
-                batch, _counter(progress, done, len(batches), self.options.sampling.steps, steps)
-            )
+        if len(missing) < len(self.items):
+            there = len(self.items) - len(missing)
+            _log.info("%d of %d volumes are there already", there, len(self.items))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.options.shard[1] == 1:  # else others may be writing
+            sweep(self.folder)
+        size = self.options.batch
+        batches = [missing[at : at + size] for at in range(0, len(missing), size)]
+        step = _counter(progress, len(batches) * self.options.sampling.steps)
+        for batch in batches:
+            self._make(batch, step)
         self._summarise()
         return [self.path(item) for item in self.items]
 
     def path(self, item: Item) -> Path:
         """Where an item's volume lies."""
-        target = self.generator.recipe.target
-        suffix = {"t1w": "T1w", "t2w": "T2w", "flair": "FLAIR", "t1c": "T1c"}.get(target, target)
-        return self.folder / f"{item.name}_{suffix}.nii.gz"
+        target = self.recipe.target
+        return self.folder / f"{item.name}_{_SUFFIXES.get(target, target)}.nii.gz"
+
+    def _require_own_folder(self) -> None:
+        """Raises OutputError where the summary of something else would be overwritten."""
+        table, picture = self.folder / "participants.tsv", self.folder / "montage.png"
+        if self.folder.exists() and not self.folder.is_dir():
+            raise OutputError(f"{self.folder} is a file; --out needs a folder")
+        ours = table.exists() and "synthetic" in _header(table)
+        for path in (table, picture):
+            if path.exists() and not ours:
+                raise OutputError(f"{path} is not brainweave's; choose another --out")
 
     def _done(self, item: Item) -> bool:
         """Whether the volume is there and is this job's."""
-        path, sidecar = self.path(item), _sidecar(self.path(item))
-        if not sidecar.exists():
-            if path.exists():
-                raise OutputError(f"{path} exists and is not brainweave's; choose another --out")
-            return False
-        if json.loads(sidecar.read_text()).get("identity") != self._facts(item)["identity"]:
+        path, facts = self.path(item), _facts(self.path(item))
+        if facts.get("identity") == self._provenance(item)["identity"]:
+            return path.exists()
+        if facts:
             raise OutputError(
                 f"{path} was made by another model or with other options; choose another --out"
             )
-        return path.exists()
+        for foreign in (path, _sidecar(path)):
+            if foreign.exists():
+                raise OutputError(f"{foreign} is not brainweave's; choose another --out")
+        return False
 
-    def _make(self, batch: Sequence[Item], progress: Callable[[], None]) -> None:
+    def _make(self, batch: Sequence[Item], step: Callable[[], None]) -> None:
         values = {
             condition.name: torch.tensor(
                 [[item.values.get(condition.name, torch.nan)] for item in batch]
             )
-            for condition in self.generator.recipe.conditions
+            for condition in self.recipe.conditions
         }
         volumes = self.generator.sample(
             values,
             [item.seed for item in batch],
             self.options.sampling,
             listen=self.options.listen,
-            progress=progress,
+            progress=step,
         )
         for item, volume in zip(batch, volumes.cpu(), strict=True):
-            restored = self.generator.recipe.preprocess.restore(volume, self.placement)
-            write_json(_sidecar(self.path(item)), self._facts(item))
+            restored = self.recipe.preprocess.restore(volume, self.placement)
+            # the sidecar first: a volume without one would not be known as ours
+            write_json(_sidecar(self.path(item)), self._provenance(item))
             restored.save(self.path(item), dtype=self.options.dtype, description=DESCRIPTION)
 
-    def _facts(self, item: Item) -> dict[str, Any]:
+    def _provenance(self, item: Item) -> dict[str, Any]:
         return provenance(
-            self.generator.recipe,
+            self.recipe,
             self.weights,
             seed=item.seed,
-            conditions=describe(self.generator.recipe, item),
+            conditions=describe(self.recipe, item),
             sampling=self.options.sampling,
             listen=self.options.listen,
+            dtype=self.options.dtype,
         )
 
     def _summarise(self) -> None:
-        """participants.tsv and montage.png over everything that is in the folder by now."""
-        conditions = [condition.name for condition in self.generator.recipe.conditions]
-        there = sorted(path for path in self.folder.glob("*.nii.gz") if _sidecar(path).exists())
-        facts = [json.loads(_sidecar(path).read_text()) for path in there]
+        """participants.tsv over all of ours in the folder by now, montage.png over the plan's."""
+        conditions = [condition.name for condition in self.recipe.conditions]
+        there = {path: _facts(path) for path in sorted(self.folder.glob("*.nii.gz"))}
         rows = [
-            [path.name.rsplit("_", 1)[0], path.name, str(fact["seed"]), "1"]
-            + [written(fact["conditions"].get(name)) for name in conditions]
-            for path, fact in zip(there, facts, strict=True)
+            [_stem(path), path.name, str(facts["seed"]), "1"]
+            + [written(facts["conditions"].get(name)) for name in conditions]
+            for path, facts in there.items()
+            if facts
         ]
         columns = ["participant_id", "file", "seed", "synthetic", *conditions]
         write_table(self.folder / "participants.tsv", columns, rows)
-        shown = [self.path(item) for item in self.items if self.path(item).exists()][:_SHOWN]
+        shown = [path for item in self.plan if there.get(path := self.path(item))][:_SHOWN]
         if shown:
             montage(
                 [Volume.load(path) for path in shown],
                 self.folder / "montage.png",
-                labels=[path.name.rsplit("_", 1)[0].replace("_", " ") for path in shown],
-                title=f"SYNTHETIC  {self.generator.recipe.name}",
+                labels=[_stem(path).replace("_", " ") for path in shown],
+                title=f"SYNTHETIC  {self.recipe.name}",
                 window=(0.0, 1.0),
             )
 
@@ -176,16 +176,33 @@ def _sidecar(path: Path) -> Path:
     return path.with_name(path.name.removesuffix(".nii.gz") + ".json")
 
 
-def _counter(
-    progress: Progress | None, done: int, batches: int, steps: int, calls_each: int
-) -> Callable[[], None]:
-    """Called once per sampler step; tells how far the whole job is."""
+def _stem(path: Path) -> str:
+    """A volume's name without its suffix."""
+    return path.name.rpartition("_")[0]
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """What a volume's sidecar says; nothing for one that is not ours."""
+    try:
+        facts = json.loads(_sidecar(path).read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) and "identity" in facts else {}
+
+
+def _header(table: Path) -> list[str]:
+    """The names of a table's columns."""
+    return table.read_text(errors="replace").partition("\n")[0].split("\t")
+
+
+def _counter(progress: Progress | None, total: int) -> Callable[[], None]:
+    """Called once per sampler step of a batch; tells how far the whole job is."""
     taken = 0
 
     def step() -> None:
         nonlocal taken
         taken += 1
         if progress is not None:
-            progress(done * calls_each + taken * calls_each // steps, batches * calls_each)
+            progress(taken, total)
 
     return step

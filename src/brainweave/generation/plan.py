@@ -1,5 +1,6 @@
 """What to generate: requests become items, each a name, a seed and condition values."""
 
+import logging
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,11 +9,15 @@ from itertools import product
 from pathlib import Path
 
 from brainweave.data.cohort import canonical_covariate
-from brainweave.data.table import read_table
+from brainweave.data.table import missing, read_table
 from brainweave.errors import CohortError, ConditionError
 from brainweave.recipe import Recipe
 
 _SWEEP = re.compile(r"^([^:,]+):([^:,]+):(\d+)$")
+_IDS = ("id", "participant_id", "subjectid")
+_SEEDS = 2**63  # there are so many, from 0 on
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -31,11 +36,11 @@ def from_assignments(
 
     "age=70" is one value, "age=25,75" a list, "age=20:80:13" a sweep of 13 from 20 to 80; several
     assignments give their product. One seed is one head: it is shared by all combinations.
-    Raises ConditionError for an unknown condition or a value that was not trained.
+    Raises ConditionError for an unknown condition, a value that was not trained or is there twice.
     """
-    if count < 1 or seed < 0:
+    if count < 1 or not 0 <= seed <= _SEEDS - count:
         raise ConditionError(
-            f"count {count} and seed {seed}: at least one volume from a seed >= 0 is needed"
+            f"count {count} and seed {seed}: at least one volume is needed, seeds in 0 to 2^63 - 1"
         )
     choices: dict[str, list[float]] = {}
     for assignment in assignments:
@@ -49,10 +54,13 @@ def from_assignments(
             condition.parse(word, extrapolate=extrapolate) for word in _words(name, text)
         ]
     combinations = [dict(zip(choices, row, strict=True)) for row in product(*choices.values())]
+    labels = [_label(recipe, values) for values in combinations]
+    if twice := _repeated(labels):
+        raise ConditionError(f"{twice.strip('_')} is asked for twice; give each value once")
     width = max(4, len(str(seed + count - 1)))
     return [
-        Item(f"{_label(recipe, values)}seed-{number:0{width}d}", number, values)
-        for values in combinations
+        Item(f"{label}seed-{number:0{width}d}", number, values)
+        for label, values in zip(labels, combinations, strict=True)
         for number in range(seed, seed + count)
     ]
 
@@ -60,30 +68,38 @@ def from_assignments(
 def from_cohort(recipe: Recipe, table: Path, *, seed: int, extrapolate: bool = False) -> list[Item]:
     """One item per row of a CSV or TSV: its id, its covariates, its `seed` or seed + row.
 
-    Columns that are no condition are ignored; `id`, `participant_id` or the row number names it.
-    Raises CohortError for an unreadable table or ids that repeat, ConditionError as above.
+    Columns that are no condition are ignored; a condition without a column is not known, which is
+    said. `id`, `participant_id`, `SubjectID` or the row's number names the volume.
+    Raises CohortError for an unreadable table, one without any condition of the model, ids that
+    repeat or impossible seeds; ConditionError as above.
     """
+    content = read_table(table)
+    columns = [canonical_covariate(column) for column in content.columns]
+    if twice := _repeated(columns):
+        raise CohortError(f"{table}: two columns mean {twice!r}; leave one out")
+    absent = [c.name for c in recipe.conditions if c.name not in columns]
+    if absent and len(absent) == len(recipe.conditions):
+        raise CohortError(
+            f"{table} has no column {' or '.join(absent)}, only {', '.join(columns)}; "
+            "name the model's conditions (n/a is a value)"
+        )
+    if absent:
+        _log.warning("%s has no column %s: not known", table, ", ".join(absent))
+    rows = [dict(zip(columns, row, strict=True)) for row in content.rows]
     items = []
-    for index, record in enumerate(read_table(table).records()):
-        row = {canonical_covariate(column): field for column, field in record.items()}
-        name = row.get("id") or row.get("participant_id") or f"row-{index + 1:05d}"
+    for index, row in enumerate(rows):
+        name = next((row[c] for c in _IDS if not missing(row.get(c))), f"row-{index + 1:05d}")
         try:
             values = {
                 condition.name: condition.parse(row[condition.name], extrapolate=extrapolate)
                 for condition in recipe.conditions
                 if condition.name in row
             }
-            own = int(row["seed"]) if row.get("seed") else seed + index
-        except ConditionError as error:
-            raise ConditionError(f"{table}: row {index + 1} ({name}): {error}") from None
-        except ValueError:
-            raise CohortError(
-                f"{table}: row {index + 1} ({name}): seed {row['seed']!r} is no number"
-            ) from None
-        items.append(Item(_safe(name), own, values))
-    names = [item.name for item in items]
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise CohortError(f"{table}: id {repeated[0]!r} stands more than once; ids name the files")
+            items.append(Item(_safe(name), _seed(row.get("seed"), seed + index), values))
+        except (ConditionError, CohortError) as error:
+            raise type(error)(f"{table}: row {index + 1} ({name}): {error}") from None
+    if twice := _repeated([item.name for item in items]):
+        raise CohortError(f"{table}: id {twice!r} stands more than once; ids name the files")
     if not items:
         raise CohortError(f"{table} has no rows; one row per volume is needed")
     return items
@@ -110,6 +126,24 @@ def _words(name: str, text: str) -> Iterator[str | float]:
         yield from text.split(",")
 
 
+def _seed(text: str | None, default: int) -> int:
+    """A row's own seed, or the default where it has none."""
+    own = str(default) if missing(text) else str(text)
+    if not own.isdecimal() or int(own) >= _SEEDS:
+        raise CohortError(f"seed {own!r} is no whole number from 0 to 2^63 - 1")
+    return int(own)
+
+
+def _repeated(names: Sequence[str]) -> str | None:
+    """The first name that stands twice, as file systems see it: whatever the case."""
+    seen = set()
+    for name in names:
+        if name.casefold() in seen:
+            return name
+        seen.add(name.casefold())
+    return None
+
+
 def _label(recipe: Recipe, values: Mapping[str, float]) -> str:
     shown = ((c, c.show(values[c.name])) for c in recipe.conditions if c.name in values)
     return "".join(f"{_safe(c.name)}-{_word(value)}_" for c, value in shown)
@@ -118,9 +152,9 @@ def _label(recipe: Recipe, values: Mapping[str, float]) -> str:
 def _word(value: str | float | None) -> str:
     if value is None:
         return "na"
-    return f"{round(value, 4):g}" if isinstance(value, float) else _safe(value)
+    return _safe(f"{round(value, 4):g}" if isinstance(value, float) else value)
 
 
 def _safe(text: str) -> str:
     """A file name's part: letters, digits, dot, dash, underscore."""
-    return re.sub(r"[^A-Za-z0-9.\-_]+", "", text.replace(" ", "-")).lstrip(".") or "x"
+    return re.sub(r"[^\w.\-]+", "", text.replace(" ", "-")).lstrip(".") or "x"

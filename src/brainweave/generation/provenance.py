@@ -21,6 +21,7 @@ def provenance(
     conditions: Mapping[str, str | float | None],
     sampling: Sampling,
     listen: str,
+    dtype: str,
 ) -> dict[str, Any]:
     """The JSON sidecar of a volume. `identity` is the hash of all that decides its voxels."""
     decided = {
@@ -31,6 +32,7 @@ def provenance(
         "conditions": dict(conditions),
         "sampling": to_dict(sampling),
         "listen": listen,
+        "dtype": dtype,
     }
     return {
         "synthetic": True,

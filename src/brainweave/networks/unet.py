@@ -1,7 +1,5 @@
 """One 3D U-Net: FlowLet's with one config, a leaner one with another."""
 
-from typing import Self
-
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -33,6 +31,8 @@ class UNetConfig(NetworkConfig):
     the finer side; otherwise plain pooling. checkpointing: recompute
     activations in the backward pass. positions: frequencies per axis of the Fourier features of
     the voxel's place that the first convolution also sees, for cohorts in a common space (0: none).
+    gain: the output is bias + gain x_t with both predicted per voxel and channel, as in a Wiener
+    filter, so that detail need not pass through the network; meant for data prediction.
     Defaults are ours; `recipes.flowlet` states FlowLet's.
     """
 
@@ -50,9 +50,10 @@ class UNetConfig(NetworkConfig):
     resample_inside: bool = False
     checkpointing: bool = False
     positions: int = Field(default=0, ge=0)
+    gain: bool = False
 
     @model_validator(mode="after")
-    def _heads_divide(self) -> Self:
+    def _heads_divide(self) -> "UNetConfig":
         levels = {*self.attention_levels, len(self.multipliers) - 1}
         for level in levels:
             if level not in range(len(self.multipliers)):
@@ -120,9 +121,11 @@ class UNet(nn.Module):
                 decoder.append(stage)
         self.decoder = nn.ModuleList(decoder)
         self.norm = nn.GroupNorm(groups_of(channels, config.groups), channels, eps=1e-6)
-        self.head = zeroed(nn.Conv3d(channels, out_channels, 3, padding=1))
+        heads = 2 * out_channels if config.gain else out_channels
+        self.head = zeroed(nn.Conv3d(channels, heads, 3, padding=1))
 
     def forward(self, x: Tensor, clock: Tensor, signal: Signal) -> Tensor:
+        x_t = x
         if signal.planes is not None:
             x = torch.cat([x, signal.planes], dim=1)
         if self.config.positions:
@@ -135,7 +138,11 @@ class UNet(nn.Module):
         x = self._run(self.middle, x, time, signal)
         for stage in self.decoder:
             x = self._run(stage, torch.cat([x, kept.pop()], dim=1), time, signal)
-        return self.head(nn.functional.silu(self.norm(x)))
+        out = self.head(nn.functional.silu(self.norm(x)))
+        if not self.config.gain:
+            return out
+        bias, gain = out.to(x_t.dtype).chunk(2, dim=1)
+        return bias + gain * x_t
 
     def _run(self, stage: nn.Module, x: Tensor, time: Tensor, signal: Signal) -> Tensor:
         """One stage, layer by layer; each layer hears what is its own."""

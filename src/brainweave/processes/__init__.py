@@ -1,6 +1,6 @@
 """Processes: from noise to data, whatever the network and whatever the data stand for."""
 
-from brainweave.processes.guidance import guide, voxel_clip
+from brainweave.processes.guidance import constrained, guide, voxel_clip
 from brainweave.processes.paths import (
     DDPM,
     Coefficients,
@@ -26,6 +26,7 @@ __all__ = [
     "Trigonometric",
     "VariancePreserving",
     "calls",
+    "constrained",
     "guide",
     "path_named",
     "voxel_clip",

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from brainweave.processes.paths import ProbabilityPath
 from brainweave.processes.process import Denoiser, Estimate
 
 
@@ -30,10 +31,29 @@ def guide(
     return guided
 
 
+def constrained(
+    denoise: Denoiser, path: ProbabilityPath, constrain: Callable[[Tensor], Tensor]
+) -> Denoiser:
+    """`denoise` with its data mapped into the set of possible data, such as by `voxel_clip`.
+
+    Noise and velocity follow from the data, so that the estimate stays on the path. Around `guide`,
+    not inside it: guidance leaves the set.
+    """
+
+    def denoise_within(x: Tensor, t: Tensor) -> Estimate:
+        estimate = denoise(x, t)
+        with torch.autocast(x.device.type, enabled=False):
+            c, data = path.at(t, x), constrain(estimate.data)
+            noise = (x - c.alpha * data) / c.sigma
+            return Estimate(data, noise, c.d_alpha * data + c.d_sigma * noise)
+
+    return denoise_within
+
+
 def voxel_clip(
     encode: Callable[[Tensor], Tensor], decode: Callable[[Tensor], Tensor], low: float, high: float
 ) -> Callable[[Tensor], Tensor]:
-    """A `constrain` for `Process.denoiser`: data whose voxels lie within [low, high]."""
+    """A `constrain` for `constrained`: data whose voxels lie within [low, high]."""
 
     def constrain(data: Tensor) -> Tensor:
         return encode(decode(data).clamp(low, high))

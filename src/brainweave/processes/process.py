@@ -44,12 +44,14 @@ class Process(Part):
 
     prediction: "velocity" d x_t / dt, "data" x_1, "noise" x_0, or "angular", the derivative along
     the angle of (alpha, sigma): (sigma x_1 - alpha x_0) / sqrt(alpha^2 + sigma^2), which is the
-    negative of v in arXiv:2202.00512. Angular asks for data in the noise and for noise in the data
-    and is never singular.
+    negative of v in arXiv:2202.00512, or "correction", x_1 less its best linear estimate for data
+    of unit variance, alpha x_t / (alpha^2 + sigma^2), as preconditioned in arXiv:2206.00364, eq. 7.
+    Angular asks for data in the noise and for noise in the data and is never singular; correction
+    is the same times sigma / sqrt(alpha^2 + sigma^2), to be weighted by velocity.
     """
 
     path: Annotated[ProbabilityPath, BeforeValidator(_path)] = Rectified()
-    prediction: Literal["velocity", "data", "noise", "angular"] = "velocity"
+    prediction: Literal["velocity", "data", "noise", "angular", "correction"] = "velocity"
     times: Literal["uniform", "stratified", "logit-normal"] = "uniform"
     times_mean: float = 0.0  # of the normal behind logit-normal times (arXiv:2403.03206)
     times_sd: Annotated[float, Field(gt=0)] = 1.0
@@ -116,29 +118,13 @@ class Process(Part):
             data = (b * x_t - c.sigma * output) / determinant
             noise = (c.alpha * output - a * x_t) / determinant
             estimate = Estimate(data, noise, c.d_alpha * data + c.d_sigma * noise)
-            if self.prediction == "angular":
+            if self.prediction not in Estimate._fields:
                 return estimate
             return estimate._replace(**{self.prediction: output})  # without rounding
 
-    def denoiser(
-        self, network: Network, *, constrain: Callable[[Tensor], Tensor] | None = None
-    ) -> Denoiser:
-        """The network as a function (x_t, t) -> Estimate, the one thing samplers need.
-
-        `constrain` maps the estimated data into the set of possible data, such as `voxel_clip`.
-        """
-
-        def denoise(x_t: Tensor, t: Tensor) -> Estimate:
-            estimate = self.estimate(network(x_t, self._clock(t, x_t)), x_t, t)
-            if constrain is None:
-                return estimate
-            with torch.autocast(x_t.device.type, enabled=False):
-                c = self.path.at(t, x_t)
-                data = constrain(estimate.data)
-                noise = (x_t - c.alpha * data) / c.sigma
-                return Estimate(data, noise, c.d_alpha * data + c.d_sigma * noise)
-
-        return denoise
+    def denoiser(self, network: Network) -> Denoiser:
+        """The network as a function (x_t, t) -> Estimate, the one thing samplers need."""
+        return lambda x_t, t: self.estimate(network(x_t, self._clock(t, x_t)), x_t, t)
 
     def _clock(self, t: Tensor | float, x_t: Tensor) -> Times:
         t = torch.as_tensor(t, dtype=torch.float64).expand(len(x_t))
@@ -153,6 +139,7 @@ class Process(Part):
             "data": (one, zero),
             "noise": (zero, one),
             "angular": (c.sigma / norm, -c.alpha / norm),
+            "correction": (c.sigma**2 / norm**2, -c.alpha * c.sigma / norm**2),
         }[self.prediction]
 
     def _determinant(self, c: Coefficients) -> Tensor:

@@ -53,7 +53,18 @@ def flowlet(path: str = "rectified") -> Recipe:
             precision="bf16",  # float16 with a loss scaler as released
             validation=0.2,
             seed=42,
-            augment=Augment(flip=0.0, affine=0.4, rotation=5.0, intensity=0.2, noise=0.2),
+            augment=Augment(  # released: axes turn one by one, gain moves the background too
+                flip=0.0,
+                affine=0.4,
+                rotation=5.0,
+                scale=0.0,
+                shift=0.0,
+                intensity=0.2,
+                gain=0.2,
+                gamma=0.0,
+                noise=0.2,
+                sd=0.005,  # of the range: the mean of U(0, 0.02) in units of [-1, 1]
+            ),
         ),
         sampling=Sampling(sampler="euler", steps=100),
     )

@@ -13,17 +13,19 @@ SITES = ("IXI-HH Philips 3T", "ds002748")
 
 
 def t1_2mm(sites: tuple[str, ...] = SITES) -> Recipe:
-    """Two-level Haar coefficients on a 20 x 24 x 20 grid, data prediction on straight paths."""
+    """Half-whitened two-level Haar on a 20 x 24 x 20 grid; the network predicts a Wiener filter."""
     return Recipe(
         name="t1_2mm",
-        source="FlowLet (arXiv:2601.05212) with whitened bands and data prediction",
+        source="FlowLet (arXiv:2601.05212) with half-whitened bands and a predicted gain",
         preprocess=Preprocess(
             shape=(80, 96, 80),
             spacing=(2.0, 2.0, 2.0),
             intensity=Percentiles(lower=0, upper=99.8, low=-1, high=1),
         ),
-        representation=Haar(levels=2, whiten=True),
-        process=Process(prediction="data", weighting="velocity", weight_limit=10.0),
+        representation=Haar(levels=2, whiten=0.5),
+        process=Process(
+            prediction="correction", times="stratified", weighting="velocity", weight_limit=20.0
+        ),
         conditions=(
             Scalar(name="age", low=19, high=82, tokens=4),
             Category(name="sex", values=("F", "M")),
@@ -37,9 +39,11 @@ def t1_2mm(sites: tuple[str, ...] = SITES) -> Recipe:
             heads=4,
             groups=16,
             condition_width=128,
+            positions=4,  # the cohort is in MNI space
+            gain=True,
         ),
         training=Training(
-            steps=4000,
+            steps=2500,
             batch=4,
             lr=6e-4,
             lr_end=6e-6,
@@ -47,9 +51,8 @@ def t1_2mm(sites: tuple[str, ...] = SITES) -> Recipe:
             ema=0.999,
             drop_conditions=0.1,
             precision="bf16",
-            band_power=0.5,
             save_every=100,
-            validate_every=500,
+            validate_every=1000,
             augment=Augment(flip=0.5),
         ),
         sampling=Sampling(sampler="euler", steps=20, guidance=1.5, floor=0.02),

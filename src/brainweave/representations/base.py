@@ -6,11 +6,10 @@ A new representation is one file with a frozen `Representation` that defines `ch
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Self
 
 import torch
 from jaxtyping import Float
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from brainweave.errors import RecipeError
@@ -20,11 +19,14 @@ from brainweave.part import Part
 class Representation(Part, ABC):
     """An invertible map between volumes [b 1 i j k] and coefficients [b c i/f j/f k/f].
 
-    whiten: standardise each channel by the mean and standard deviation of the training cohort.
-        `fit` measures them before step 1; they are then part of the recipe (`mean`, `std`).
+    whiten: 0 leaves coefficients as they are. Otherwise each channel loses its mean and is divided
+        by this power of its standard deviation, and by one number for all that makes the mean
+        square 1: 1 whitens fully; with 0.5 strong channels stay stronger, so that along a path they
+        rise from the noise before the weak ones, coarse before fine. `fit` measures the training
+        cohort before step 1; `mean` and `std` (the divisor) are then part of the recipe.
     """
 
-    whiten: bool = False
+    whiten: float = Field(default=0.0, ge=0, le=1)
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
 
@@ -47,7 +49,7 @@ class Representation(Part, ABC):
         """The inverse of `transform`."""
 
     @model_validator(mode="after")
-    def _statistics_fit(self) -> Self:
+    def _statistics_fit(self) -> "Representation":
         for name in ("mean", "std"):
             values = getattr(self, name)
             if values is not None and len(values) != self.channels:
@@ -70,7 +72,7 @@ class Representation(Part, ABC):
         mean, std = self._statistics(z)
         return self.invert(z * std + mean)
 
-    def fit(self, volumes: Iterable[Float[Tensor, "b 1 i j k"]]) -> Self:
+    def fit(self, volumes: Iterable[Float[Tensor, "b 1 i j k"]]) -> "Representation":
         """This representation with the channel statistics of `volumes`; itself if not `whiten`.
 
         Raises RecipeError where a channel is constant over the whole cohort.
@@ -88,9 +90,10 @@ class Representation(Part, ABC):
         if count == 0 or bool((std < 1e-6).any()):
             raise RecipeError(
                 f"{type(self).__name__} cannot be whitened: a channel is constant over the cohort; "
-                "set representation.whiten=false"
+                "set representation.whiten=0"
             )
-        return self.replace(mean=tuple(mean.tolist()), std=tuple(std.tolist()))
+        divisor = std**self.whiten * (std ** (2 - 2 * self.whiten)).mean().sqrt()
+        return self.replace(mean=tuple(mean.tolist()), std=tuple(divisor.tolist()))
 
     def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
         mean, std = self.mean or (0.0,), self.std or (1.0,)

@@ -6,18 +6,19 @@ a predecessor.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from brainweave.data.files import sweep
 from brainweave.data.tensors import load_tensors, save_tensors
 from brainweave.errors import CheckpointError, OutputError
 
 KEPT = 2
+FULL_DISK = 75  # exit code: try again later
 _NAME = re.compile(r"step-(\d{8})\.safetensors")
 
 
@@ -39,6 +40,22 @@ class Facts:
     finished: bool
 
 
+@contextmanager
+def writing(path: Path, size: int | None = None) -> Iterator[None]:
+    """Says what is needed where a file, of `size` bytes, cannot be written. Raises OutputError."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        needed = f"; it needs {size / 1e6:.1f} MB there" if size else ""
+        refusal = OutputError(
+            f"{path} cannot be written ({error}){needed}. Make room and run the same command: it "
+            "goes on from the last state"
+        )
+        if "No space left" in str(error):
+            refusal.exit_code = FULL_DISK
+        raise refusal from None
+
+
 class States:
     """The folder `state` of a run."""
 
@@ -52,13 +69,8 @@ class States:
         """
         path = self.folder / f"step-{facts.step:08d}.safetensors"
         size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-        try:
+        with writing(path, size):
             save_tensors(path, tensors, asdict(facts))
-        except (OSError, SafetensorError) as error:
-            raise OutputError(
-                f"{path} cannot be written ({error}); {size / 1e6:.0f} MB are needed there. "
-                "Make room and run the same command: it resumes from the state before"
-            ) from None
         for old in self.paths()[KEPT:]:
             old.unlink()
 
@@ -96,7 +108,3 @@ class States:
         """The states, newest first."""
         found = [path for path in self.folder.glob("step-*") if _NAME.fullmatch(path.name)]
         return sorted(found, reverse=True)
-
-    def sweep(self) -> None:
-        """Removes what a killed process left half-written."""
-        sweep(self.folder)

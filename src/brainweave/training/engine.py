@@ -93,10 +93,6 @@ class Engine:
                 ) from None
         return values
 
-    def any(self, flag: bool) -> bool:
-        """Whether any process says so."""
-        return bool(self.sum(torch.tensor([float(flag)], device=self.device)).item())
-
     def gather(self, texts: list[str]) -> list[str]:
         """The texts of all processes, in order of rank."""
         if self.world == 1:
@@ -171,6 +167,8 @@ def _place() -> tuple[int, int, int]:
         ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
         ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
     ):
+        if "SLURM_PROCID" in names and "SLURM_STEP_ID" not in os.environ:
+            continue  # a batch file without srun: one process, whatever SLURM_NTASKS
         found = [os.environ[name] for name in names if name in os.environ]
         if len(found) == len(names):
             rank, world, local = (int(text) for text in found)
@@ -198,8 +196,10 @@ def _device(name: str | None, local: int) -> torch.device:
         raise TrainingError(f"device {name!r} is unknown; give cpu, cuda or cuda:0") from None
     if device.type == "cuda":
         count = torch.cuda.device_count()
-        device = torch.device("cuda", local if device.index is None else device.index)
+        if device.index is None and count:
+            # srun --gpus-per-task shows each process its own GPU only
+            device = torch.device("cuda", local % count)
         if (device.index or 0) >= count:
-            raise TrainingError(f"device {device} is not there: this machine shows {count} GPUs")
+            raise TrainingError(f"device {name} is not there: this machine shows {count} GPUs")
         torch.cuda.set_device(device)
     return device

@@ -3,7 +3,9 @@
 A new tracker is a class with `scalars`, `picture` and `close`, and one line in `Journal`.
 """
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from brainweave.data.files import atomic
+from brainweave.data.seeds import derive
 from brainweave.errors import TrainingError
 
 JOURNAL, TENSORBOARD = "journal.jsonl", "tensorboard"
@@ -30,13 +33,12 @@ class Journal:
     """Appends one JSON line per event; at opening, lines after `step` are cut off.
 
     wandb: the name of a Weights & Biases project; nothing is sent anywhere without one.
-    Raises TrainingError where wandb is wanted but not installed.
     """
 
     def __init__(self, folder: Path, *, step: int, wandb: str | None = None) -> None:
         self.path = folder / JOURNAL
         _cut(self.path, step)
-        self.file = self.path.open("a", encoding="utf-8")
+        self.file = self.path.open("ab", buffering=0)  # at closing nothing is left to write
         self.trackers: list[Tracker] = []
         if wandb is not None:
             self.trackers.append(_WeightsAndBiases(folder, wandb))
@@ -45,8 +47,9 @@ class Journal:
 
     def write(self, kind: str, step: int, **values: float) -> None:
         """One event, such as kind "train" or "validation"."""
-        self.file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
-        self.file.flush()
+        line = f"{json.dumps({'kind': kind, 'step': step, **values})}\n".encode()
+        if self.file.write(line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
         for tracker in self.trackers:
             tracker.scalars(kind, step, values)
 
@@ -62,6 +65,16 @@ class Journal:
             tracker.close()
 
 
+def require_wandb() -> None:
+    """Raises TrainingError where wandb is not installed."""
+    try:
+        import wandb  # noqa: F401
+    except ImportError:
+        raise TrainingError(
+            "wandb is not installed; pip install 'brainweave[wandb]', or train without it"
+        ) from None
+
+
 def read(path: Path) -> list[dict[str, Any]]:
     """The events of a journal. A last line that a killed process tore is left out.
 
@@ -72,12 +85,14 @@ def read(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, start=1):
         try:
             event = json.loads(line)
-            events.append({"step": int(event["step"]), **event})
-        except (json.JSONDecodeError, TypeError, KeyError):
+            int(event["step"])
+        except (ValueError, TypeError, KeyError):
             if number < len(lines):
                 raise TrainingError(
                     f"{path}: line {number} is no event; delete that line and go on"
                 ) from None
+        else:
+            events.append(event)
     return events
 
 
@@ -116,14 +131,11 @@ def _tensorboard(folder: Path, step: int) -> _TensorBoard | None:
 
 class _WeightsAndBiases:
     def __init__(self, folder: Path, project: str) -> None:
-        try:
-            import wandb
-        except ImportError:
-            raise TrainingError(
-                "wandb is not installed; pip install 'brainweave[wandb]', or train without it"
-            ) from None
+        import wandb
+
         self.wandb = wandb
-        self.run = wandb.init(project=project, name=folder.name, dir=folder, resume="allow")
+        name = f"{folder.name}-{derive(str(folder.resolve())):016x}"
+        self.run = wandb.init(project=project, id=name, dir=folder, resume="allow")
 
     def scalars(self, kind: str, step: int, values: dict[str, float]) -> None:
         self.run.log({f"{kind}/{name}": value for name, value in values.items()}, step=step)

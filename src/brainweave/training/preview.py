@@ -1,6 +1,5 @@
 """A picture of what the weights can do so far."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -15,18 +14,16 @@ from brainweave.training.engine import Engine
 COLUMNS, STEPS = 5, 20
 
 
-def preview(
-    generator: Generator, path: Path, engine: Engine, *, title: str, stop: Callable[[], bool]
-) -> bool:
+def preview(generator: Generator, path: Path, engine: Engine, *, title: str) -> bool:
     """Draws five volumes, evenly over the range of the first number that the model hears, in at
-    most 20 steps, and writes their middle planes. False, and no picture, once `stop` says so."""
+    most 20 steps, and writes their middle planes. False, and no picture, where a stop is asked."""
     recipe = generator.recipe
     assert recipe.template is not None
     placement = recipe.preprocess.place(recipe.template)
     sampling = recipe.sampling.replace(steps=min(recipe.sampling.steps, STEPS))
     volumes: list[Volume] = []
     for column in range(COLUMNS):
-        if stop():
+        if engine.stop_requested:
             return False
         values = {n: torch.tensor([[v]]) for n, v in wanted(recipe, column).items()}
         with engine.autocast():

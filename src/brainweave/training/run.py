@@ -25,14 +25,14 @@ from brainweave.data.seeds import derive
 from brainweave.errors import CheckpointError, CohortError, Interrupted, RecipeError
 from brainweave.generator import RECIPE, WEIGHTS, Generator, load_recipe
 from brainweave.part import difference, to_dict
+from brainweave.progress import Reporter
 from brainweave.recipe import Recipe
-from brainweave.training.checkpoint import States
+from brainweave.training.checkpoint import States, writing
 from brainweave.training.engine import Engine
-from brainweave.training.journal import Journal
-from brainweave.training.progress import Reporter
-from brainweave.training.trainer import FLEXIBLE, Trainer
+from brainweave.training.journal import Journal, require_wandb
+from brainweave.training.trainer import FLEXIBLE, SAMPLES, STATE, Trainer
 
-SPLIT, CACHE, STATE = "split.json", "cache", "state"
+SPLIT, CACHE = "split.json", "cache"
 
 
 class Splits(NamedTuple):
@@ -59,12 +59,13 @@ def train(
 
     Raises RecipeError where the folder is something else or another recipe's, CohortError or
     VolumeError for data that cannot be used (before the first step), TrainingError for a loss that
-    is not finite, Interrupted after SIGTERM, SIGINT or SIGUSR1 with the state saved.
+    is not finite, OutputError for a full disk, Interrupted after SIGTERM, SIGINT or SIGUSR1 with
+    the state saved.
     """
     engine = Engine(device, recipe.training.precision)
     report = Reporter(quiet=not show or not engine.is_main)
     try:
-        with engine.signals():
+        with engine.signals(), writing(Path(folder)):
             finished = _run(recipe, cohort, Path(folder), engine, report, wandb)
     except BaseException as error:
         report.stop()
@@ -80,6 +81,10 @@ def train(
 def split(recipe: Recipe, cohort: Cohort, report: Reporter) -> Splits:
     """Subjects with the target, by the cohort's column `split`, else drawn by person, with every
     part spread over age where that is known."""
+    excluded = [s.id for s in cohort if s.covariates.get("qc") == "exclude"]
+    if excluded:
+        report.say(f"left out, as their qc is 'exclude': {', '.join(excluded)}")
+    cohort = Cohort([s for s in cohort if s.id not in excluded], cohort.source)
     usable = Cohort([s for s in cohort if recipe.target in s.images], cohort.source)
     if not usable:
         found = ", ".join(cohort.modalities) or "no image"
@@ -88,7 +93,7 @@ def split(recipe: Recipe, cohort: Cohort, report: Reporter) -> Splits:
         report.say(f"{len(usable)} of {len(cohort)} scans have a {recipe.target}")
     share = recipe.training.validation
     if any(s.split for s in usable):
-        others = Counter(str(s.split) for s in usable if s.split not in Splits._fields)
+        others = Counter(s.split or "n/a" for s in usable if s.split not in Splits._fields)
         if others:
             listed = ", ".join(f"{name} {count}" for name, count in others.items())
             report.say(f"splits other than train and val are left alone: {listed}")
@@ -113,22 +118,25 @@ def _run(
     wandb: str | None,
 ) -> bool:
     """Prepares, trains; whether the run is finished."""
+    if wandb is not None:
+        require_wandb()
     states = States(folder / STATE, report.say)
     known = _known(recipe, folder, states)
-    parts = split(recipe, cohort, report)
-    _check(recipe, parts)
-    _same_subjects(folder, parts, begun=known is not None)
     if known and states.finished():
         report.say(f"{folder}: this run is finished; nothing to do")
         return True
+    parts = split(recipe, cohort, report)
+    _check(recipe, parts)
+    _same_subjects(folder, parts, begun=known is not None)
     engine.barrier()  # nobody writes before all have looked
 
     training = _dataset(recipe, parts.train, folder, recipe.training.augment)
     validation = _dataset(recipe, parts.val, folder) if parts.val else None
     engine.first(lambda: _prepare([training, validation], engine, report))
     if engine.is_main:
+        for place in (folder, states.folder, folder / SAMPLES):
+            sweep(place)
         resolved = known or _resolve(recipe, parts.train, training)
-        sweep(folder)
         write_json(folder / SPLIT, _ids(parts))
         write_json(folder / RECIPE, to_dict(resolved))
     engine.barrier()
@@ -155,16 +163,22 @@ def _known(recipe: Recipe, folder: Path, states: States) -> Recipe | None:
     None for a new run. Raises RecipeError for another's folder.
     """
     if not (folder / RECIPE).is_file():
-        others = [path.name for path in folder.iterdir()] if folder.exists() else []
-        if foreign := set(others) - {CACHE}:
+        if folder.exists() and not folder.is_dir():
+            raise RecipeError(f"{folder} is a file; give a folder")
+        found = [path.name for path in folder.iterdir()] if folder.exists() else []
+        others = [name for name in found if name not in (CACHE, SPLIT) and name[0] != "."]
+        if others:
             raise RecipeError(
-                f"{folder} is not empty and no run (it has {min(foreign)}); give a new folder"
+                f"{folder} is not empty and no run (it has {min(others)}); give a new folder"
             )
         return None
-    found = load_recipe(folder)
+    begun = load_recipe(folder)
     flexible = {name: getattr(recipe.training, name) for name in FLEXIBLE}
-    known = found.replace(training=found.training.replace(**flexible))
-    if rows := difference(_as_asked(known, recipe), recipe):
+    known = begun.replace(training=begun.training.replace(**flexible))
+    rows = difference(known.unfitted(), recipe.unfitted())
+    if recipe.template is not None:
+        rows += difference(known.template, recipe.template, "template")
+    if rows:
         listed = "; ".join(f"{field} was {old!r}, now {new!r}" for field, old, new in rows)
         raise RecipeError(f"{folder} was begun with another recipe: {listed}; give a new folder")
     if not states.any():
@@ -174,14 +188,6 @@ def _known(recipe: Recipe, folder: Path, states: States) -> Recipe | None:
             )
         return None  # stopped before its first state
     return known
-
-
-def _as_asked(known: Recipe, recipe: Recipe) -> Recipe:
-    """`known` without what was measured at the start and is not asked for in `recipe`."""
-    asked = recipe.representation
-    if asked.mean is None and type(known.representation) is type(asked):
-        known = known.replace(representation=known.representation.replace(mean=None, std=None))
-    return known if recipe.template else known.replace(template=None)
 
 
 def _check(recipe: Recipe, parts: Splits) -> None:
@@ -249,8 +255,7 @@ def _prepare(datasets: list[VolumeDataset | None], engine: Engine, report: Repor
 
 
 def _resolve(recipe: Recipe, cohort: Cohort, training: VolumeDataset) -> Recipe:
-    """The recipe with what only the training cohort can say: the grid that most of them have, the
-    statistics of the representation."""
+    """The recipe with what is measured on the training cohort, on the grid that most of it has."""
     template = recipe.template
     if template is None:
         grids = Counter(cohort.grids(recipe.target).values())
@@ -258,4 +263,4 @@ def _resolve(recipe: Recipe, cohort: Cohort, training: VolumeDataset) -> Recipe:
     plain = copy.copy(training)
     plain.augment = None
     volumes = (plain[index, 0].volume[None] for index in range(len(plain)))
-    return recipe.replace(template=template, representation=recipe.representation.fit(volumes))
+    return recipe.fitted(volumes, template)

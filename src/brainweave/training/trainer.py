@@ -12,18 +12,19 @@ from brainweave.data.dataset import Batch, VolumeDataset, loader
 from brainweave.data.files import digest
 from brainweave.data.seeds import derive
 from brainweave.errors import CheckpointError, TrainingError
-from brainweave.generator import Generator
+from brainweave.generator import WEIGHTS, Generator
 from brainweave.part import to_dict
+from brainweave.progress import Reporter
 from brainweave.recipe import Recipe
 from brainweave.training import ema, optimiser
-from brainweave.training.checkpoint import Facts, States
+from brainweave.training.checkpoint import Facts, States, writing
 from brainweave.training.engine import Engine, memory
 from brainweave.training.journal import Journal
 from brainweave.training.preview import preview
-from brainweave.training.progress import Reporter
 from brainweave.training.validation import validation_loss
 
 FLEXIBLE = ("workers", "compile", "save_every", "validate_every")  # may change in a running run
+STATE, SAMPLES = "state", "samples"
 LOG_EVERY = 10  # steps
 
 
@@ -55,7 +56,7 @@ class Trainer:
         if self.recipe.training.compile:
             self.generator.network.compile()  # in place: names of weights stay
         self.model = engine.wrap(self.generator, unused=not self.recipe.conditions)
-        self.states = States(folder / "state", report.say)
+        self.states = States(folder / STATE, report.say)
         self.done, self.bad, self.finished = 0, 0, False
         self.best, self.best_step = math.inf, 0
 
@@ -129,7 +130,7 @@ class Trainer:
             if journal is not None:
                 journal.write("validation", self.done, loss=loss, best=self.best)
             if improved and patience and self.engine.is_main:
-                self.average.save(self.folder)
+                self._keep()
             self.finished = self.finished or 0 < patience <= self.bad
         if self.engine.is_main:
             self._preview(journal)
@@ -141,7 +142,7 @@ class Trainer:
         if not self.engine.is_main:
             return
         if not self.recipe.training.patience and self.done:
-            self.average.save(self.folder)
+            self._keep()
         tensors = {f"weights.{n}": t for n, t in self.generator.state_dict().items()}
         if self.average is not self.generator:
             tensors |= {f"ema.{n}": t for n, t in self.average.state_dict().items()}
@@ -230,13 +231,19 @@ class Trainer:
             f"loss {facts['loss']:.4f}, {facts['seconds']:.2f} s/step, {megabytes / 1e3:.1f} GB"
         )
         if journal is not None and (self.done % LOG_EVERY == 0 or self.done in (1, self.total)):
-            journal.write("train", self.done, **facts, memory_mb=round(megabytes))
+            journal.write("train", self.done, **facts, memory_mb=round(megabytes, 1))
+
+    def _keep(self) -> None:
+        """Makes the averaged weights of now the ones of the run."""
+        size = sum(p.numel() * p.element_size() for p in self.average.parameters())
+        with writing(self.folder / WEIGHTS, size):
+            self.average.save(self.folder)
 
     def _preview(self, journal: Journal | None) -> None:
-        path = self.folder / "samples" / f"step-{self.done:06d}.png"
+        path = self.folder / SAMPLES / f"step-{self.done:06d}.png"
         title = f"{self.recipe.name}, step {self.done}"
-        stop = lambda: self.engine.stop_requested  # noqa: E731
-        if preview(self.average, path, self.engine, title=title, stop=stop) and journal is not None:
+        made = preview(self.average, path, self.engine, title=title)
+        if made and journal is not None:
             journal.picture(self.done, path)
 
     def _facts(self) -> Facts:

@@ -1,0 +1,124 @@
+"""Haar against explicit kernels, a loop over voxels, itself twice, and cWDM's own code."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from brainweave.errors import RecipeError, ShapeError
+from brainweave.representations import SUBBANDS, Haar, haar_kernels
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "cwdm_small.safetensors"
+
+
+@pytest.fixture(scope="module")
+def volume() -> Tensor:
+    return torch.randn(2, 1, 8, 12, 16, generator=torch.Generator().manual_seed(0))
+
+
+def dumb(volume: Tensor) -> Tensor:
+    """One level, voxel by voxel: low is the sum, high the first minus the second, over sqrt 2."""
+    b, _, *edges = volume.shape
+    result = torch.zeros(b, 8, *(edge // 2 for edge in edges))
+    for i in range(edges[0]):
+        for j in range(edges[1]):
+            for k in range(edges[2]):
+                for band, letters in enumerate(SUBBANDS):
+                    odd = zip(letters, (i % 2, j % 2, k % 2), strict=True)
+                    sign = (-1) ** sum(letter == "H" and second for letter, second in odd)
+                    result[:, band, i // 2, j // 2, k // 2] += sign * volume[:, 0, i, j, k] / 8**0.5
+    return result
+
+
+def test_one_level_is_the_transform_written_as_a_loop(volume):
+    torch.testing.assert_close(Haar().encode(volume), dumb(volume))
+
+
+@pytest.mark.parametrize(
+    ("axis", "band"), [(2, "HLL"), (3, "LHL"), (4, "LLH")], ids=["i", "j", "k"]
+)
+def test_the_letters_of_a_band_follow_the_axes(axis, band):
+    shape = [1, 1, 4, 4, 4]
+    step = torch.tensor([1.0, -1.0]).repeat(2)
+    alternating = step.view([-1 if a == axis else 1 for a in range(5)]).expand(shape)
+    energy = Haar().encode(alternating.contiguous()).square().sum((0, 2, 3, 4))
+    assert (energy > 1e-6).nonzero().flatten().tolist() == [SUBBANDS.index(band)]
+
+
+def test_the_kernels_are_products_of_one_pair_per_axis():
+    pair = {"L": [1.0, 1.0], "H": [1.0, -1.0]}
+    for kernel, letters in zip(haar_kernels(1), SUBBANDS, strict=True):
+        i, j, k = (torch.tensor(pair[letter], dtype=torch.float64) for letter in letters)
+        expected = torch.einsum("i,j,k->ijk", i, j, k) / 8**0.5
+        torch.testing.assert_close(kernel[0], expected)
+
+
+def test_the_bands_are_those_of_cwdms_own_transform():
+    golden = load_file(GOLDEN)
+    bands = Haar().encode(golden["haar.volume"])
+    torch.testing.assert_close(bands, golden["haar.subbands"], rtol=0, atol=1e-5)
+
+
+def test_a_constant_goes_to_the_first_band_times_the_root_of_eight():
+    bands = Haar().encode(torch.ones(1, 1, 4, 4, 4))
+    torch.testing.assert_close(bands[:, 0], torch.full((1, 2, 2, 2), 8**0.5))
+
+
+def test_channel_8a_plus_b_of_two_levels_is_band_b_of_band_a(volume):
+    first = Haar(levels=1).encode(volume)
+    again = [Haar(levels=1).encode(first[:, a : a + 1]) for a in range(8)]
+    torch.testing.assert_close(Haar(levels=2).encode(volume), torch.cat(again, dim=1))
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_the_transform_keeps_energy(volume, levels):
+    bands = Haar(levels=levels).encode(volume)
+    torch.testing.assert_close(bands.square().sum(), volume.square().sum())
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_white_noise_in_coefficients_is_white_noise_in_voxels(levels):
+    haar = Haar(levels=levels)
+    edge = 2 * haar.factor
+    count = edge**3
+    inverse = haar.decode(torch.eye(count).view(count, haar.channels, 2, 2, 2)).flatten(1)
+    torch.testing.assert_close(inverse @ inverse.T, torch.eye(count), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_volumes_come_back_to_1e_6_also_under_autocast(volume, levels):
+    haar = Haar(levels=levels)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        back = haar.decode(haar.encode(volume))
+    torch.testing.assert_close(back, volume, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_gradients_pass_both_ways(levels):
+    haar = Haar(levels=levels, approximation_scale=3.0)
+    x = torch.randn(1, 1, 4, 4, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(haar.encode, x)
+    assert torch.autograd.gradcheck(lambda v: haar.decode(haar.encode(v)), x)
+
+
+def test_the_approximation_alone_is_divided_by_its_scale(volume):
+    plain, scaled = Haar().encode(volume), Haar(approximation_scale=3.0).encode(volume)
+    torch.testing.assert_close(scaled[:, :1] * 3, plain[:, :1])
+    torch.testing.assert_close(scaled[:, 1:], plain[:, 1:])
+
+
+def test_a_scaled_approximation_is_undone(volume):
+    haar = Haar(levels=2, approximation_scale=3.0)
+    torch.testing.assert_close(haar.decode(haar.encode(volume)), volume, rtol=0, atol=2e-6)
+
+
+def test_an_edge_that_cannot_be_halved_is_refused():
+    with pytest.raises(ShapeError, match="multiple of 4"):
+        Haar(levels=2).encode(torch.zeros(1, 1, 8, 6, 8))
+
+
+def test_four_levels_are_refused():
+    with pytest.raises(RecipeError, match="levels"):
+        Haar(levels=4)

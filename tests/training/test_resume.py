@@ -1,0 +1,136 @@
+"""An interrupted run goes on as if it had not been interrupted."""
+
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import tiny
+from watching import Start, newest, signal_at, wait_for
+
+from brainweave.data.cohort import Cohort
+from brainweave.errors import CheckpointError, CohortError, Interrupted, RecipeError
+from brainweave.training.run import train
+
+
+def interrupted(cohort: Cohort, folder: Path, step: int, number: int = signal.SIGTERM) -> None:
+    """A run that a signal stopped after `step`."""
+    signal_at(folder, step, number)
+    with pytest.raises(Interrupted, match="the same command resumes"):
+        train(tiny.recipe(), cohort, folder, device="cpu", show=False)
+
+
+def again(cohort: Cohort, folder: Path, *assignments: str, show: bool = False) -> None:
+    train(tiny.recipe(*assignments), cohort, folder, device="cpu", show=show)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_run_resumed_after_a_signal_equals_the_uninterrupted_one(
+    cohort: Cohort, whole: Path, tmp_path: Path, number: int
+) -> None:
+    interrupted(cohort, tmp_path / "run", 10, number)
+    assert 10 <= newest(tmp_path / "run") < tiny.STEPS
+    again(cohort, tmp_path / "run")
+    assert tiny.digest(tmp_path / "run") == tiny.digest(whole)
+
+
+def test_run_killed_three_times_equals_the_uninterrupted_one(
+    start: Start, whole: Path, tmp_path: Path
+) -> None:
+    folder, chance = tmp_path / "run", random.Random(0)
+    for step in (0, 10, 20):
+        process = start(folder)
+        wait_for(folder, step, process)
+        time.sleep(chance.random() / 5)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    process = start(folder)
+    output, errors = process.communicate()
+    assert output.strip() == tiny.digest(whole), errors
+
+
+def test_flipped_bit_in_the_newest_state_falls_back_to_the_one_before(
+    cohort: Cohort, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    interrupted(cohort, folder, 10)
+    state = folder / "state" / f"step-{newest(folder):08d}.safetensors"
+    content = bytearray(state.read_bytes())
+    content[-1000] ^= 1
+    state.write_bytes(content)
+    again(cohort, folder, show=True)
+    assert f"moved to {state.name}.damaged" in capsys.readouterr().err
+    assert tiny.digest(folder) == tiny.digest(whole)
+
+
+def test_run_without_a_usable_state_is_refused(cohort: Cohort, tmp_path: Path) -> None:
+    interrupted(cohort, tmp_path / "run", 10)
+    for state in (tmp_path / "run" / "state").iterdir():
+        os.truncate(state, 1000)
+    with pytest.raises(CheckpointError, match="no usable state"):
+        again(cohort, tmp_path / "run")
+
+
+def test_finished_run_is_left_as_it_is(
+    cohort: Cohort, whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
+    again(cohort, whole, show=True)
+    assert "this run is finished" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in whole.rglob("*")} == before
+
+
+def test_two_states_are_kept(whole: Path) -> None:
+    names = sorted(path.name for path in (whole / "state").iterdir())
+    assert names == ["step-00000025.safetensors", "step-00000030.safetensors"]
+
+
+def test_journal_of_a_resumed_run_says_nothing_twice(cohort: Cohort, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    interrupted(cohort, folder, 10)
+    path = folder / "journal.jsonl"
+    ahead = {"kind": "train", "step": 29, "loss": 0.0}
+    path.write_text(path.read_text() + json.dumps(ahead) + '\n{"kind": "tr')
+    again(cohort, folder)
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    steps = [event["step"] for event in events if event["kind"] == "train"]
+    assert steps == [1, 10, 20, 30]
+
+
+def test_another_recipe_is_refused_with_its_differences(cohort: Cohort, whole: Path) -> None:
+    with pytest.raises(RecipeError, match=r"training\.lr was 0\.003, now 0\.1"):
+        again(cohort, whole, "training.lr=0.1")
+
+
+def test_workers_may_change_between_two_starts(cohort: Cohort, whole: Path, tmp_path: Path) -> None:
+    interrupted(cohort, tmp_path / "run", 15)
+    again(cohort, tmp_path / "run", "training.workers=1")
+    assert tiny.digest(tmp_path / "run") == tiny.digest(whole)
+
+
+def test_other_subjects_are_refused(cohort: Cohort, tmp_path: Path) -> None:
+    interrupted(cohort, tmp_path / "run", 10)
+    with pytest.raises(CohortError, match="the run began with other subjects"):
+        again(cohort[:-1], tmp_path / "run")
+
+
+def test_folder_with_something_else_is_refused(cohort: Cohort, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(RecipeError, match=r"not empty and no run \(it has thesis\.tex\)"):
+        again(cohort, tmp_path)
+
+
+def test_model_folder_without_state_is_refused(cohort: Cohort, whole: Path, tmp_path: Path) -> None:
+    for name in ("recipe.json", "weights.safetensors"):
+        (tmp_path / name).write_bytes((whole / name).read_bytes())
+    with pytest.raises(CheckpointError, match="weights but no state"):
+        again(cohort, tmp_path)
+
+
+def test_handlers_of_signals_return_after_a_run(cohort: Cohort, tmp_path: Path) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    again(cohort, tmp_path / "run", "training.steps=1")
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before

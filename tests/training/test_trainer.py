@@ -1,0 +1,220 @@
+"""The loop: what a step does, what is validated, when it stops."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from torch import Tensor
+from watching import newest
+
+from brainweave.data.cohort import Cohort
+from brainweave.data.dataset import Batch, VolumeDataset
+from brainweave.data.intensity import Fixed
+from brainweave.data.seeds import derive
+from brainweave.data.volume import Volume, read_grid
+from brainweave.errors import RecipeError, TrainingError
+from brainweave.generator import Generator, load_recipe
+from brainweave.progress import Reporter
+from brainweave.recipe import Recipe
+from brainweave.training import ema
+from brainweave.training.engine import Engine
+from brainweave.training.optimiser import learning_rate
+from brainweave.training.run import train
+from brainweave.training.trainer import Trainer
+from brainweave.training.validation import validation_loss
+
+STILL = ("network.dropout=0", "training.ema=none", "training.grad_clip=none")
+
+
+def dataset(recipe: Recipe, cohort: Cohort) -> VolumeDataset:
+    def read(subject: object) -> dict[str, Tensor]:
+        return {condition.name: condition.read(subject) for condition in recipe.conditions}
+
+    return VolumeDataset(cohort, "t1w", recipe.preprocess, read=read, cache=None, augment=None)
+
+
+def trainer(recipe: Recipe, cohort: Cohort, folder: Path) -> Trainer:
+    torch.manual_seed(0)
+    generator = Generator(recipe)
+    for parameter in generator.parameters():  # the head starts at zero and would hide the rest
+        torch.nn.init.normal_(parameter, std=0.1)
+    volumes, engine = dataset(recipe, cohort), Engine("cpu")
+    return Trainer(generator, volumes, None, folder, engine, report=Reporter(quiet=True))
+
+
+def journal(folder: Path, kind: str) -> list[dict[str, float]]:
+    events = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    return [event for event in events if event["kind"] == kind]
+
+
+def test_loss_falls_on_phantoms(whole: Path) -> None:
+    first, last = journal(whole, "validation")
+    assert last["loss"] < first["loss"] < 0.95 * journal(whole, "train")[0]["loss"]
+
+
+def test_accumulated_gradient_is_that_of_all_volumes_of_the_step(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    plan = tiny.recipe(*STILL, "training.accumulate=2", "representation.whiten=false")
+    own = trainer(plan, cohort, tmp_path)
+    start = own.average.state_dict()
+    reference = Generator(plan)
+    reference.load_state_dict(start)
+    batches = [Batch.of([own.training[i, 0] for i in pair]) for pair in ((0, 1), (2, 3))]
+    losses = []
+    for micro, batch in enumerate(batches):
+        source = torch.Generator().manual_seed(derive("noise", plan.training.seed, 0, micro, 0))
+        losses.append(reference.loss(batch.volume, batch.values, generator=source))
+    torch.cat(losses).mean().backward()
+    expected = {name: p.grad.clone() for name, p in reference.named_parameters()}
+
+    own.step(iter(batches))
+    found = {name: p.grad for name, p in own.generator.named_parameters()}
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_gradient_is_clipped_to_its_norm(cohort: Cohort, tmp_path: Path) -> None:
+    own = trainer(tiny.recipe("training.grad_clip=0.01"), cohort, tmp_path)
+    facts, _ = own.step(own._batches())
+    gradients = [p.grad for p in own.generator.parameters()]
+    norm = float(torch.nn.utils.get_total_norm(gradients))
+    assert facts["grad_norm"] > 0.1
+    assert norm == pytest.approx(0.01, rel=1e-3)
+
+
+def test_average_follows_the_weights_by_its_formula(cohort: Cohort, tmp_path: Path) -> None:
+    own = trainer(tiny.recipe("training.ema=0.15"), cohort, tmp_path)
+    batches, name = own._batches(), "network.head.weight"
+    expected = own.average.state_dict()[name].clone()
+    for decay in (0.1, 0.15, 0.15):  # (1 + 0) / (10 + 0), then the limit
+        own.step(batches)
+        expected = decay * expected + (1 - decay) * own.generator.state_dict()[name]
+    torch.testing.assert_close(own.average.state_dict()[name], expected)
+
+
+@pytest.mark.parametrize(("step", "decay"), [(0, 0.1), (1, 2 / 11), (90, 91 / 100), (99999, 0.999)])
+def test_decay_warms_up(step: int, decay: float) -> None:
+    assert ema.decay_at(step, 0.999) == pytest.approx(decay)
+
+
+@pytest.mark.parametrize(
+    ("step", "rate"), [(0, 0.1), (4, 0.5), (9, 1.0), (10, 1.0), (60, 0.55), (110, 0.1)]
+)
+def test_learning_rate_rises_on_a_line_and_falls_on_a_cosine(step: int, rate: float) -> None:
+    plan = tiny.recipe().training.replace(lr=1.0, lr_end=0.1, warmup=10)
+    assert learning_rate(step, 111, plan) == pytest.approx(rate)
+
+
+def test_loss_that_is_not_finite_names_its_subject_and_keeps_the_last_state(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    poisoned = cohort[3]
+    image = Volume.load(poisoned.images["t1w"])
+    path = tmp_path / "huge.nii.gz"
+    Volume(image.data * 1e28, image.affine).save(path, dtype="float32")
+    subjects = [*cohort[:3], replace(poisoned, images={"t1w": path}), *cohort[4:]]
+    raw = Fixed(source_low=0, source_high=1e32, low=0, high=1e32)
+    plan = tiny.recipe("representation.whiten=false", "training.validation=0")
+    plan = plan.replace(preprocess=plan.preprocess.replace(intensity=raw))
+    with pytest.raises(TrainingError, match=rf"step \d+: .* not finite for {poisoned.id};"):
+        train(plan, Cohort(subjects), tmp_path / "run", device="cpu", show=False)
+    assert newest(tmp_path / "run") == 0
+
+
+def test_step_that_is_refused_changes_no_weight(cohort: Cohort, tmp_path: Path) -> None:
+    own = trainer(tiny.recipe(), cohort, tmp_path)
+    before = {name: tensor.clone() for name, tensor in own.generator.state_dict().items()}
+    batch = Batch.of([own.training[0, 0]])
+    with pytest.raises(TrainingError, match="step 1"):
+        own.step(iter([replace(batch, volume=batch.volume * math.inf)]))
+    torch.testing.assert_close(own.generator.state_dict(), before, rtol=0, atol=0)
+
+
+def test_validation_loss_does_not_depend_on_what_was_drawn_before(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    own = trainer(tiny.recipe(), cohort, tmp_path)
+    first = validation_loss(own.average, own.training, own.engine)
+    torch.rand(17)
+    assert validation_loss(own.average, own.training, own.engine) == first
+
+
+def test_validation_hears_the_conditions(cohort: Cohort, tmp_path: Path) -> None:
+    own = trainer(tiny.recipe(), cohort, tmp_path)
+    older = [replace(s, covariates={**s.covariates, "age": 20.0}) for s in cohort]
+    other = dataset(own.recipe, Cohort(older))
+    mine = validation_loss(own.average, own.training, own.engine)
+    assert validation_loss(own.average, other, own.engine) != mine
+
+
+def test_patience_ends_a_run_and_keeps_the_best_weights(cohort: Cohort, tmp_path: Path) -> None:
+    plan = ("training.patience=1", "training.validate_every=5", "training.lr=1e-30")
+    flat = tiny.recipe(*plan, "training.lr_end=0", "training.ema=none")
+    train(flat, cohort, tmp_path / "run", device="cpu", show=False)
+    events = journal(tmp_path / "run", "validation")
+    assert [event["step"] for event in events] == [5, 10]
+    assert newest(tmp_path / "run") == 10
+
+
+def test_patience_without_validation_is_refused(cohort: Cohort, tmp_path: Path) -> None:
+    plan = tiny.recipe("training.patience=1", "training.validation=0")
+    with pytest.raises(RecipeError, match="needs validation subjects"):
+        train(plan, cohort, tmp_path / "run", device="cpu", show=False)
+
+
+def test_run_folder_holds_a_generator_on_the_grid_of_its_cohort(
+    cohort: Cohort, whole: Path
+) -> None:
+    generator = Generator.load(whole)
+    assert generator.recipe.template == read_grid(cohort[0].images["t1w"])
+    assert len(generator.recipe.representation.std) == 8
+
+
+def test_previews_are_written_at_every_validation(whole: Path) -> None:
+    names = sorted(path.name for path in (whole / "samples").iterdir())
+    assert names == ["step-000015.png", "step-000030.png"]
+
+
+def test_bf16_leaves_parameters_in_float32(cohort: Cohort, tmp_path: Path) -> None:
+    plan = tiny.recipe("training.precision=bf16", "training.steps=2")
+    generator = train(plan, cohort, tmp_path / "run", device="cpu", show=False)
+    assert {parameter.dtype for parameter in generator.parameters()} == {torch.float32}
+
+
+def test_bf16_changes_the_arithmetic(cohort: Cohort, tmp_path: Path) -> None:
+    losses = []
+    for precision in ("float32", "bf16"):
+        own = trainer(tiny.recipe(), cohort, tmp_path)
+        own.engine = Engine("cpu", precision)
+        losses.append(own.step(own._batches())[0]["loss"])
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+
+
+def test_compiling_keeps_the_names_of_weights(cohort: Cohort, tmp_path: Path) -> None:
+    own = trainer(tiny.recipe("training.compile=true"), cohort, tmp_path)
+    assert own.generator.state_dict().keys() == Generator(own.recipe).state_dict().keys()
+
+
+def test_column_split_decides_who_trains(cohort: Cohort, tmp_path: Path) -> None:
+    names = ("train", "train", "val", "test", "train", "train", "val", "test")
+    parts = [replace(s, split=name) for s, name in zip(cohort, names, strict=True)]
+    train(
+        tiny.recipe("training.steps=1"), Cohort(parts), tmp_path / "run", device="cpu", show=False
+    )
+    written = json.loads((tmp_path / "run" / "split.json").read_text())
+    ids = [subject.id for subject in cohort]
+    assert written == {"train": [*ids[:2], *ids[4:6]], "val": [ids[2], ids[6]]}
+
+
+def test_recipe_of_the_run_is_complete_before_the_first_step(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    plan = tiny.recipe("training.validation=0", "training.lr=1e30", "training.warmup=0")
+    with pytest.raises(TrainingError):
+        train(plan, cohort, tmp_path / "run", device="cpu", show=False)
+    assert load_recipe(tmp_path / "run").template is not None
