@@ -107,11 +107,10 @@ class Outcome:
     err: str
 
 
-Cli = Callable[..., Outcome]
-
-
 @pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+def cli(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Outcome]:
     """Runs brainweave with these words as the installed command would, in this process."""
     from brainweave.cli import main
 

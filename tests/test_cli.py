@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +17,9 @@ from brainweave.data.volume import Volume
 from brainweave.errors import BrainweaveError
 from brainweave.generator import Generator
 from brainweave.recipe import Recipe
-from conftest import Cli
 
 Change = Callable[[Path], None]
+Cli = Callable[..., Any]
 State = dict[str, tuple[int, int]]
 
 

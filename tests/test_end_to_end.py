@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +13,8 @@ import torch
 from brainweave.data.table import read_table
 from brainweave.data.volume import Volume, read_grid
 from brainweave.generator import load_recipe
-from conftest import Cli
+
+Cli = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")

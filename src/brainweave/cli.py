@@ -221,7 +221,8 @@ def main() -> NoReturn:
 def _told(error: Exception) -> tuple[str, int]:
     """One line and the exit code for an error."""
     if isinstance(error, BrainweaveError):
-        return str(error), error.exit_code
+        full = getattr(error.__cause__, "errno", None) == errno.ENOSPC
+        return str(error), FULL_DISK if full else error.exit_code
     if hasattr(error, "format_message"):  # of the option parser
         return error.format_message(), getattr(error, "exit_code", RecipeError.exit_code)
     if isinstance(error, OSError):

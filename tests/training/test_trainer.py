@@ -59,7 +59,7 @@ def test_loss_falls_on_phantoms(whole: Path) -> None:
 def test_accumulated_gradient_is_that_of_all_volumes_of_the_step(
     cohort: Cohort, tmp_path: Path
 ) -> None:
-    plan = tiny.recipe(*STILL, "training.accumulate=2", "representation.whiten=false")
+    plan = tiny.recipe(*STILL, "training.accumulate=2", "representation.whiten=0")
     own = trainer(plan, cohort, tmp_path)
     start = own.average.state_dict()
     reference = Generator(plan)
@@ -118,7 +118,7 @@ def test_loss_that_is_not_finite_names_its_subject_and_keeps_the_last_state(
     Volume(image.data * 1e28, image.affine).save(path, dtype="float32")
     subjects = [*cohort[:3], replace(poisoned, images={"t1w": path}), *cohort[4:]]
     raw = Fixed(source_low=0, source_high=1e32, low=0, high=1e32)
-    plan = tiny.recipe("representation.whiten=false", "training.validation=0")
+    plan = tiny.recipe("representation.whiten=0", "training.validation=0")
     plan = plan.replace(preprocess=plan.preprocess.replace(intensity=raw))
     with pytest.raises(TrainingError, match=rf"step \d+: .* not finite for {poisoned.id};"):
         train(plan, Cohort(subjects), tmp_path / "run", device="cpu", show=False)
