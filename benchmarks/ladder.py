@@ -104,7 +104,7 @@ def main(steps: int) -> None:
         reference, floor = others[::2], others[1::2]
         print(f"phantoms {SHAPE}, {TRAIN} to train, {HELD_OUT} held out, {steps} steps of batch 8,")
         print(
-            f"{STEPS} Euler steps, no guidance; age r: ridge on 8 block means, 95 % bootstrap interval\n"
+            f"{STEPS} Euler steps, no guidance; age r: ridge on block means, 95 % bootstrap\n"
         )
         print("| rung | parameters | s / step | Frechet distance | age r | age slope |")
         print("|---|---|---|---|---|---|")

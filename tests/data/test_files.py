@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 import pytest
 
@@ -72,3 +73,11 @@ def test_the_digest_ignores_the_order_of_keys():
 
 def test_the_digest_hears_every_value():
     assert digest({"a": 1}) != digest({"a": 2})
+
+
+def test_others_may_read_what_the_umask_lets_them(tmp_path):
+    with atomic(tmp_path / "a.json") as temporary:
+        temporary.write_text("{}")
+        temporary.chmod(0o600)
+    os.umask(mask := os.umask(0))
+    assert (tmp_path / "a.json").stat().st_mode & 0o777 == 0o666 & ~mask

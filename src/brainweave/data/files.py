@@ -23,6 +23,8 @@ def atomic(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
+        os.umask(mask := os.umask(0))
+        temporary.chmod(0o666 & ~mask)  # some writers make files for their owner alone
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
