@@ -19,13 +19,13 @@ LAYERS = [
     {"recipe"},
     {"generator"},
     {"weights", "cost", "recipes"},
-    {"training", "evaluation", "interop", "generation"},
+    {"training", "interop", "generation"},
     {"inspection"},
     {"cli"},
     {"__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-ONLY = {"processes": {"errors", "part"}, "evaluation": {"errors", "part", "data"}}
+ONLY = {"processes": {"errors", "part"}}
 HEAVY = {"torch", "numpy", "nibabel", "scipy", "pydantic", "safetensors", "PIL"}
 
 

@@ -1,0 +1,1 @@
+"""Fitting a generator: the loop, its engine, its state on disk."""
