@@ -103,9 +103,7 @@ def main(steps: int) -> None:
         project, judge = pca(blocks(known, BLOCK), 16), age_ridge(blocks(known, BLOCK), known_ages)
         reference, floor = others[::2], others[1::2]
         print(f"phantoms {SHAPE}, {TRAIN} to train, {HELD_OUT} held out, {steps} steps of batch 8,")
-        print(
-            f"{STEPS} Euler steps, no guidance; age r: ridge on block means, 95 % bootstrap\n"
-        )
+        print(f"{STEPS} Euler steps, no guidance; age r: ridge on block means, 95 % bootstrap\n")
         print("| rung | parameters | s / step | Frechet distance | age r | age slope |")
         print("|---|---|---|---|---|---|")
         show("real, other half", "", "", floor, ages[1::2], reference, project, judge)

@@ -106,6 +106,14 @@ def deafen(place: Path) -> None:
     Generator(recipe.replace(network=network)).save(place / "model")
 
 
+def never_null(place: Path) -> None:
+    """A model that was trained with every condition heard."""
+    generator = Generator.load(place / "model")
+    training = generator.recipe.training.replace(drop_conditions=0)
+    generator.recipe = generator.recipe.replace(training=training)
+    generator.save(place / "model")
+
+
 def strangers_pickle(place: Path) -> None:
     """A checkpoint that holds code."""
 
@@ -159,6 +167,7 @@ BAD: list[tuple[str, str, Change | None, str]] = [
     ("unknown sampler", "generate model --sampler nope", None, "unknown sampler 'nope'"),
     ("no steps", "generate model --steps 0", None, "steps: Input should be greater"),
     ("bad guidance", "generate model --guidance nan", None, "guidance: Input should be a finite"),
+    ("no null", "generate model --guidance 2", never_null, "so it has no null to guide away from"),
     ("bad batch", "generate model --batch 0", None, "--batch 0"),
     ("bad dtype", "generate model --dtype int8", None, "--dtype int8 is unknown"),
     ("bad shard", "generate model --shard 3/2", None, "--shard 3/2"),

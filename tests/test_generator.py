@@ -1,8 +1,10 @@
 """The generator: seeds, guidance, ways of listening, and its folder."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jaxtyping
 import pytest
@@ -285,7 +287,10 @@ def test_a_broken_recipe_is_refused(tmp_path: Path, text: str, message: str) -> 
 
 def test_facts_travel_with_the_weights(generator: Generator, model: Path) -> None:
     _, facts = load_tensors(model / "weights.safetensors")
-    assert facts == {"recipe": "toy"}
+    assert facts["recipe"] == "toy"
+    assert set(facts["recipe_sha256"]) == {
+        *("preprocess", "template", "representation", "process", "network", "conditions")
+    }
 
 
 def test_extra_weights_are_refused(generator: Generator, tmp_path: Path) -> None:
@@ -302,3 +307,75 @@ def test_a_fixed_null_is_no_parameter(
     silent = Scalar(name="age", low=0, high=1, learned_null=False)
     generator = randomised(tiny_recipe.replace(conditions=(silent,)))
     assert not any(name.endswith("null") for name in generator.state_dict())
+
+
+@pytest.mark.parametrize("field", ["preprocess", "conditions", "template", "process"])
+def test_a_recipe_changed_under_its_weights_is_refused(
+    model: Path, tmp_path: Path, field: str
+) -> None:
+    changed: dict[str, Callable[[Any], Any]] = {
+        "preprocess": lambda plan: plan["preprocess"].update(pad="edge"),
+        "conditions": lambda plan: plan["conditions"][0].update(high=90.0),
+        "template": lambda plan: plan.update(template=None),
+        "process": lambda plan: plan["process"].update(prediction="data"),
+    }
+    copy = Path(shutil.copytree(model, tmp_path / "copy"))
+    plan = json.loads((copy / "recipe.json").read_text())
+    changed[field](plan)
+    (copy / "recipe.json").write_text(json.dumps(plan))
+    with pytest.raises(CheckpointError, match=f"{field} in recipe.json was changed after"):
+        Generator.load(copy)
+
+
+def test_what_decides_no_weight_may_be_edited(model: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(model, tmp_path / "copy"))
+    plan = json.loads((copy / "recipe.json").read_text())
+    plan |= {"licence": "CC0-1.0", "source": "mine"}
+    plan["sampling"]["steps"] = 9
+    plan["training"]["batch"] = 1
+    (copy / "recipe.json").write_text(json.dumps(plan))
+    assert Generator.load(copy).recipe.sampling.steps == 9
+
+
+def test_weights_that_state_no_recipe_load(
+    generator: Generator, model: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(model, tmp_path / "copy"))
+    save_tensors(copy / "weights.safetensors", generator.state_dict(), {"recipe": "toy"})
+    assert Generator.load(copy).recipe == generator.recipe
+
+
+def test_unknown_ways_of_listening_are_refused(
+    generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # it would tell it too
+    with pytest.raises(ConditionError, match="listen 'flim' is unknown; did you mean 'film'"):
+        generator.sample({}, [1], listen="flim")
+
+
+def test_sampling_while_training_has_no_dropout_and_goes_on_training(
+    tiny_recipe: Recipe, randomised: Callable[[Recipe], Generator]
+) -> None:
+    network = tiny_recipe.network.replace(dropout=0.5)
+    own = randomised(tiny_recipe.replace(network=network))
+    expected = own.sample(people(), SEEDS)
+    own.train()
+    assert torch.equal(own.sample(people(), SEEDS), expected)
+    assert own.training
+    assert own.network.training
+
+
+@pytest.mark.parametrize(
+    ("sampler", "options"),
+    [
+        ("euler", {"shift": 3.0}),
+        ("ddim", {"eta": 1.0}),
+        ("ancestral", {"variance": "small"}),
+    ],
+)
+def test_every_option_of_sampling_acts(
+    generator: Generator, sampler: str, options: dict[str, float | str]
+) -> None:
+    plain, other = (Sampling(sampler=sampler, steps=3, **more) for more in ({}, options))
+    a, b = (generator.sample({}, [1], sampling) for sampling in (plain, other))
+    assert (a - b).abs().max() > 0.01

@@ -128,7 +128,8 @@ def test_a_folder_without_weights_is_refused(generator, tmp_path):
 def test_the_difference_of_two_recipes_is_a_line_per_field():
     lines = compare(build("flowlet"), build("flowlet_base")).splitlines()
     fields = [line.split()[0] for line in lines]
-    expected = ["name", "network.multipliers", "network.attention_levels", "network.dropout"]
+    network = ["network.multipliers", "network.attention_levels", "network.dropout"]
+    expected = ["name", *network, "training.batch"]
     assert fields == expected
 
 

@@ -17,7 +17,7 @@ from brainweave.networks import UNetConfig
 from brainweave.part import Part, difference, from_dict, override, to_dict
 from brainweave.processes.paths import DDPM, Rectified
 from brainweave.processes.process import Process
-from brainweave.recipe import Recipe, Training
+from brainweave.recipe import Recipe, Sampling, Training
 from brainweave.representations import Haar, Voxel
 
 for _module in pkgutil.walk_packages(brainweave.__path__, "brainweave."):
@@ -37,7 +37,7 @@ NEEDED: dict[str, dict[str, Any]] = {
         "preprocess": Preprocess(shape=(16, 16, 16)),
         "representation": Haar(),
         "process": Process(),
-        "network": UNetConfig(),
+        "network": UNetConfig(time_scale=1),
         "training": Training(steps=1),
     },
 }
@@ -158,3 +158,59 @@ def test_loading_imports_nothing() -> None:
 def test_a_nested_part_of_the_wrong_kind_is_refused() -> None:
     with pytest.raises(RecipeError, match="Process: path"):
         Process(path=Voxel())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"process": Process(path=DDPM()), "network": UNetConfig()}, "set network.time_scale=1"),
+        ({"training": Training(steps=1, band_power=0.5)}, "needs a whitened representation"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(
+    recipe: Recipe, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        recipe.replace(**change)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"guidance_interval": (0.5, 0.5)},
+        {"guidance_interval": (-0.1, 0.5)},
+        {"guidance_interval": (0.5, 1.1)},
+        {"eta": 0.5},
+        {"variance": "small"},
+        {"sampler": "ancestral", "eta": 0.5},
+        {"shift": 0},
+    ],
+    ids=str,
+)
+def test_impossible_sampling_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError, match=r"Sampling: .*(interval|eta|variance|shift)"):
+        Sampling(**options)
+
+
+@pytest.mark.parametrize("betas", [(1.0, 0.9), (0.9, 1.0), (-0.1, 0.9)])
+def test_impossible_betas_are_refused(betas: tuple[float, float]) -> None:
+    with pytest.raises(RecipeError, match="Training: betas"):
+        Training(steps=1, betas=betas)
+
+
+def test_a_part_does_not_take_the_name_of_another() -> None:
+    before = Part.registry["Haar"]
+    with pytest.raises(RecipeError, match=r"there is a part Haar in brainweave\.repr"):
+        type("Haar", (Part,), {"__module__": "mine"})
+    assert Part.registry["Haar"] is before
+
+
+def test_a_part_may_be_defined_again_as_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Part, "registry", dict(Part.registry))
+    _, again = (type("Mine", (Part,), {"__module__": "__main__"}) for _ in range(2))
+    assert type(from_dict({"part": "Mine"})) is again
+
+
+def test_an_unknown_part_says_how_it_becomes_known() -> None:
+    with pytest.raises(RecipeError, match="known once the file that defines it is imported"):
+        from_dict({"part": "Mine"})

@@ -70,7 +70,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as the README's commands leave it: runs/heads is a model, here an untrained one."""
     folder = tmp_path_factory.mktemp("home")
     smaller = ["network.width=8", "network.groups=4", "sampling.steps=2", "representation.whiten=0"]
-    recipe = build("tiny", [*smaller, "training.band_power=0"])
+    recipe = build("tiny", ["training.band_power=0", *smaller])
     grid = phantom(age=50.0, sex="F", seed=0, shape=(32, 40, 32))["t1w"].grid
     Generator(recipe.replace(template=grid)).save(folder / "runs" / "heads")
     return folder

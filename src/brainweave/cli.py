@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from brainweave.errors import BrainweaveError, Interrupted, OutputError, RecipeError
+from brainweave.errors import FULL_DISK, BrainweaveError, Interrupted, OutputError, RecipeError
 
 app = typer.Typer(
     name="brainweave",
@@ -19,7 +19,7 @@ app = typer.Typer(
 )
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder or file to write.")]
-FULL_DISK, FAILED, INTERRUPTED = 75, 1, 130
+FAILED, INTERRUPTED = 1, 130
 
 
 @app.command(
@@ -138,11 +138,20 @@ def import_(
     template: Annotated[
         Path | None, typer.Option(help="A NIfTI file whose grid outputs get.")
     ] = None,
+    licence: Annotated[str, typer.Option(help="Of the weights, to note it.")] = "unspecified",
 ) -> None:
     """Turn another code's weights into a model folder."""
     from brainweave.interop import import_model
 
-    import_model(kind, checkpoint, config=config, ranges=ranges, template=template, out=out)
+    import_model(
+        kind,
+        checkpoint,
+        config=config,
+        ranges=ranges,
+        template=template,
+        licence=licence,
+        out=out,
+    )
     typer.echo(f"{out}: brainweave inspect {out} shows it")
 
 

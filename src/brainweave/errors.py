@@ -1,5 +1,7 @@
 """Errors a user can cause. Each message is one line: what was got, what is needed, what to do."""
 
+FULL_DISK = 75  # exit code: try again later
+
 
 class BrainweaveError(Exception):
     """Base of every error that brainweave raises on purpose; `exit_code` is the command's."""

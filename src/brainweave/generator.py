@@ -4,17 +4,17 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from brainweave.conditions.base import Signal
-from brainweave.data.files import write_json
+from brainweave.data.files import digest, write_json
 from brainweave.data.tensors import load_tensors, save_tensors
 from brainweave.errors import CheckpointError, ConditionError, RecipeError
-from brainweave.part import from_dict, to_dict
+from brainweave.part import from_dict, hint, to_dict
 from brainweave.processes import grids
 from brainweave.processes.guidance import constrained, guide, voxel_clip
 from brainweave.processes.process import Denoiser
@@ -25,6 +25,7 @@ Values = Mapping[str, Float[Tensor, "b 1"]]
 Listen = Literal["both", "film", "attention", "none"]
 
 RECIPE, WEIGHTS = "recipe.json", "weights.safetensors"
+_BINDING = ("preprocess", "template", "representation", "process", "network", "conditions")
 
 
 class Generator(nn.Module):
@@ -79,11 +80,22 @@ class Generator(nn.Module):
     ) -> Float[Tensor, "b 1 i j k"]:
         """One volume per seed in the intensity range of `recipe.preprocess`.
 
-        A seed names a volume, whatever the batch, the device or the process: its noise comes from a
-        generator of its own on the CPU. values: natural units, NaN or absent where not known.
-        listen: which ways of hearing conditions act; the others hear the null.
-        Raises ConditionError for a condition that the model does not have.
+        A seed names a volume: its noise comes from a generator of its own on the CPU and is the
+        same whatever the batch, the device or the process; volumes then agree to 1e-5 on a CPU.
+        values: natural units, NaN or absent where not known. listen: which ways of hearing
+        conditions act; the others hear the null. Dropout is off, in training too.
+        Raises ConditionError for a condition that the model does not have or an unknown `listen`.
         """
+        if listen not in get_args(Listen):
+            raise ConditionError(
+                f"listen {listen!r} is unknown{hint(str(listen), get_args(Listen))}"
+            )
+        if self.training:
+            self.eval()
+            try:
+                return self.sample(values, seeds, sampling, listen=listen, progress=progress)
+            finally:
+                self.train()
         sampling = sampling or self.recipe.sampling
         process, device = self.recipe.process, next(self.parameters()).device
         sources = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -93,8 +105,8 @@ class Generator(nn.Module):
             return torch.stack(draws).to(device)
 
         denoise = self._denoiser(values, len(seeds), sampling, listen)
-        times = grids.uniform(sampling.steps, process.first_time)
-        sampler = SAMPLERS[sampling.sampler]
+        times = grids.shifted(sampling.steps, sampling.shift, process.first_time)
+        sampler = partial(SAMPLERS[sampling.sampler], **sampling.options)
         x = sampler(denoise, randn(), times, path=process.path, randn=randn, progress=progress)
         return self._finish(self.recipe.representation.decode(x), sampling.floor)
 
@@ -128,22 +140,32 @@ class Generator(nn.Module):
             state = {name: tensor.half() for name, tensor in state.items()}
             if beyond := [name for name, tensor in state.items() if not tensor.isfinite().all()]:
                 raise CheckpointError(f"{beyond[0]} does not fit into float16; save without half")
-        write_json(folder / RECIPE, to_dict(self.recipe))
-        return save_tensors(folder / WEIGHTS, state, {"recipe": self.recipe.name})
+        plan = to_dict(self.recipe)
+        write_json(folder / RECIPE, plan)
+        facts = {"recipe": self.recipe.name, "recipe_sha256": _digests(plan)}
+        return save_tensors(folder / WEIGHTS, state, facts)
 
     @classmethod
     def load(cls, folder: Path, device: str | torch.device = "cpu") -> "Generator":
         """A generator from its folder, verified by hash.
 
-        Raises CheckpointError where a file is missing, damaged or does not match the other.
+        Raises CheckpointError where a file is missing, damaged or does not match the other: of
+        recipe.json only the name, source, target, training, sampling and licence may be edited.
         """
         generator = cls(load_recipe(folder))
-        state, _facts = load_tensors(folder / WEIGHTS)
+        state, facts = load_tensors(folder / WEIGHTS)
         try:
             generator.load_state_dict(state)
         except RuntimeError as error:
             reason = " ".join(str(error).split()[:24])
             raise CheckpointError(f"{folder}: weights do not fit recipe.json: {reason}") from None
+        now = _digests(json.loads((folder / RECIPE).read_text()))
+        for name, before in facts.get("recipe_sha256", {}).items():
+            if now[name] != before:
+                raise CheckpointError(
+                    f"{folder}: {name} in {RECIPE} was changed after the weights were saved; "
+                    "restore it"
+                )
         return generator.to(device).eval()
 
     def _denoiser(self, values: Values, count: int, sampling: Sampling, listen: Listen) -> Denoiser:
@@ -179,6 +201,11 @@ class Generator(nn.Module):
         draws = torch.rand(1 + len(self.embedders), count, generator=generator, device=device)
         kept = draws >= share
         return {name: kept[0] & own for name, own in zip(self.embedders, kept[1:], strict=True)}
+
+
+def _digests(plan: Mapping[str, Any]) -> dict[str, str]:
+    """Of the fields of a recipe's JSON that the weights mean nothing without."""
+    return {name: digest(plan.get(name)) for name in _BINDING}
 
 
 def load_recipe(folder: Path) -> Recipe:

@@ -27,6 +27,12 @@ class Part(BaseModel):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        known = Part.registry.setdefault(cls.__name__, cls)
+        if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise RecipeError(
+                f"{cls.__module__}.{cls.__qualname__}: there is a part {cls.__name__} in "
+                f"{known.__module__} already; give this one another name"
+            )
         Part.registry[cls.__name__] = cls
 
     def __init__(self, **values: Any) -> None:
@@ -68,7 +74,10 @@ def from_dict(value: Any) -> Any:
         return {name: from_dict(v) for name, v in value.items()}
     known, name = _concrete(), str(value["part"])
     if name not in known:
-        raise RecipeError(f"unknown part {name!r}{hint(name, known)}")
+        raise RecipeError(
+            f"unknown part {name!r}{hint(name, known)}; a part of your own is known once the file "
+            "that defines it is imported"
+        )
     return known[name](**{str(k): from_dict(v) for k, v in value.items() if k != "part"})
 
 

@@ -1,7 +1,7 @@
 """Recipes: everything that decides a model, as one frozen value."""
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Annotated, Literal
 
 from jaxtyping import Float
 from pydantic import Field, model_validator
@@ -11,12 +11,15 @@ from brainweave.conditions.base import Condition
 from brainweave.data.augment import Augment
 from brainweave.data.grid import Grid
 from brainweave.data.preprocess import Preprocess
-from brainweave.errors import ConditionError, RecipeError
+from brainweave.errors import ConditionError
 from brainweave.networks.base import NetworkConfig
 from brainweave.part import Part, hint
+from brainweave.processes.paths import DDPM
 from brainweave.processes.process import Process
 from brainweave.processes.samplers import SAMPLERS
 from brainweave.representations.base import Representation
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Training(Part):
@@ -30,7 +33,7 @@ class Training(Part):
     validate_every, save_every: in steps. patience: validations without improvement before stopping
     (0: never); with it the best weights are kept instead of the last. compile: torch.compile the
     network. band_power: with a whitened representation, channels are weighted in the loss by this
-    power of their standard deviation (0: as `process.channel_weights` says; 2: as voxels).
+    power of the number they are divided by (0: as `process.channel_weights` says; 2: as voxels).
     """
 
     steps: int | None = Field(default=None, ge=1)
@@ -41,7 +44,7 @@ class Training(Part):
     lr_end: float = Field(default=1e-6, ge=0)
     warmup: int = Field(default=0, ge=0)
     weight_decay: float = Field(default=0.0, ge=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
     grad_clip: float | None = Field(default=1.0, gt=0)
     ema: float | None = Field(default=0.999, ge=0, lt=1)
     drop_conditions: float = Field(default=0.1, ge=0, lt=1)
@@ -75,7 +78,9 @@ class Sampling(Part):
 
     guidance: classifier-free scale, 1 for none; guidance_interval: times in [0, 1] where it acts.
     clip: keep every estimate of the data inside the intensity range, in voxels. floor: intensities
-    below this share of the range become background at the end.
+    below this share of the range become background at the end. shift: above 1, more of the steps
+    near noise (see `grids.shifted`). eta: share of noise that ddim draws anew. variance: of the
+    noise that ancestral adds, its upper or lower bound ("large" where not given).
     """
 
     sampler: str = "euler"
@@ -84,12 +89,31 @@ class Sampling(Part):
     guidance_interval: tuple[float, float] | None = None
     clip: bool = False
     floor: float = Field(default=0.0, ge=0, lt=1)
+    shift: float = Field(default=1.0, gt=0)
+    eta: float | None = Field(default=None, ge=0, le=1)
+    variance: Literal["large", "small"] | None = None
 
     @model_validator(mode="after")
     def _sampler_exists(self) -> "Sampling":
         if self.sampler not in SAMPLERS:
             raise ValueError(f"unknown sampler {self.sampler!r}{hint(self.sampler, SAMPLERS)}")
+        for option, sampler in (("eta", "ddim"), ("variance", "ancestral")):
+            if getattr(self, option) is not None and self.sampler != sampler:
+                raise ValueError(f"{option} is for sampler {sampler}, not for {self.sampler}")
         return self
+
+    @model_validator(mode="after")
+    def _interval_rises(self) -> "Sampling":
+        interval = self.guidance_interval
+        if interval is not None and not 0 <= interval[0] < interval[1] <= 1:
+            raise ValueError(f"guidance_interval needs 0 <= low < high <= 1, got {interval}")
+        return self
+
+    @property
+    def options(self) -> dict[str, float | str]:
+        """What its sampler alone takes."""
+        given = {"eta": self.eta, "variance": self.variance}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 class Recipe(Part):
@@ -133,6 +157,15 @@ class Recipe(Part):
                 f"process.channel_weights has {len(weights)} values for "
                 f"{self.representation.channels} channels"
             )
+        if self.training.band_power and not self.representation.whiten:
+            raise ValueError(
+                "training.band_power needs a whitened representation; set representation.whiten "
+                "above 0 or training.band_power=0"
+            )
+        if isinstance(self.process.path, DDPM) and getattr(self.network, "time_scale", 1.0) > 1:
+            raise ValueError(
+                "the clock of the path DDPM counts its steps already; set network.time_scale=1"
+            )
         return self
 
     def fitted(self, volumes: Iterable[Float[Tensor, "b 1 i j k"]], template: Grid) -> "Recipe":
@@ -140,8 +173,7 @@ class Recipe(Part):
         representation = self.representation.fit(volumes)
         process = self.process
         if self.training.band_power:
-            if representation.std is None:
-                raise RecipeError("training.band_power needs a whitened representation")
+            assert representation.std is not None
             weights = [std**self.training.band_power for std in representation.std]
             weights = [weight / sum(weights) for weight in weights]
             process = process.replace(channel_weights=tuple(weights))

@@ -187,3 +187,9 @@ def test_not_known_is_shown_as_none(condition):
 def test_an_empty_range_is_refused():
     with pytest.raises(RecipeError, match="below"):
         Scalar(name="age", low=5, high=5)
+
+
+@pytest.mark.parametrize("name", ["", "a.b", "training", "values", "type", "forward"])
+def test_a_name_that_no_module_can_have_is_refused(name):
+    with pytest.raises(RecipeError, match="name: this word is taken or has a dot"):
+        Scalar(name=name, low=0, high=1)

@@ -321,3 +321,20 @@ def test_a_volume_that_is_not_finite_is_never_written(
     with pytest.raises(VolumeError, match="NaN"):
         Job(broken, "abc", PLAN, tmp_path, Options(QUICK)).run()
     assert not list(tmp_path.glob("*.nii.gz"))
+
+
+@pytest.mark.parametrize("listen", ["film", "attention"])
+def test_a_model_without_conditions_cannot_choose(
+    tiny_recipe: Recipe, randomised: Callable[[Recipe], Generator], tmp_path: Path, listen: str
+) -> None:
+    deaf = randomised(tiny_recipe.replace(conditions=()))
+    with pytest.raises(RecipeError, match=f"--listen {listen}: toy has no conditions"):
+        Job(deaf, "abc", PLAN, tmp_path, Options(QUICK, listen=listen))
+
+
+def test_a_target_with_underscores_leaves_names_whole(
+    tiny_recipe: Recipe, randomised: Callable[[Recipe], Generator], tmp_path: Path
+) -> None:
+    own = randomised(tiny_recipe.replace(target="my_own"))
+    Job(own, "abc", PLAN[:1], tmp_path, Options(QUICK)).run()
+    assert read_table(tmp_path / "participants.tsv").column("participant_id") == ["young"]

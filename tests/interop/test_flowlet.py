@@ -178,3 +178,12 @@ def test_weights_that_do_not_match_are_one_line(weights, config, how, message):
     with pytest.raises(CheckpointError, match=message) as caught:
         network(broken(weights, how), config)
     assert "\n" not in str(caught.value)
+
+
+def test_inputs_of_another_precision_are_taken(golden, weights, config):
+    module = network(weights, config)
+    x, t = golden["io.x"], golden["io.t"]
+    with torch.no_grad():
+        expected, found = module(x, t, {}), module(x.double(), t.double(), {})
+    assert found.dtype == torch.float32
+    assert close(found, expected)

@@ -268,3 +268,9 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, weights, command_line):
 def test_an_unknown_importer_is_refused_with_the_known(tmp_path):
     with pytest.raises(CheckpointError, match="flowlet"):
         import_model("flowlett", tmp_path / "x.pth", out=tmp_path / "model")
+
+
+def test_the_licence_is_noted(tmp_path, weights, template, command_line):
+    path = folder(tmp_path, full(weights), command_line)
+    import_model("flowlet", path, out=tmp_path / "model", template=template, licence="CC BY 4.0")
+    assert load_recipe(tmp_path / "model").licence == "CC BY 4.0"

@@ -191,3 +191,12 @@ def test_the_factor_is_two_per_halving():
 
 def test_it_attends_only_where_there_is_something_to_attend_to():
     assert (OURS.attends, OURS.replace(condition_width=0).attends) == (True, False)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_time_features_keep_the_precision_of_the_clock(kind):
+    clock = torch.tensor([1000 / 3], dtype=kind)
+    features = fourier(clock, 4)
+    assert features.dtype == kind
+    expected = torch.tensor([1.0, 0.01], dtype=kind) * clock
+    torch.testing.assert_close(features[0], torch.cat([expected.cos(), expected.sin()]))

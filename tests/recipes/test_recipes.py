@@ -200,3 +200,7 @@ def test_tiny_fits_the_phantoms_it_is_for():
     assert isinstance(recipe, Recipe)
     extent = [e * s for e, s in zip(recipe.preprocess.shape, (5.0, 5.0, 5.0), strict=True)]
     assert all(mm >= head for mm, head in zip(extent, (160, 192, 160), strict=True))
+
+
+def test_flowlet_base_has_the_batch_of_the_command_line():
+    assert build("flowlet_base").training.batch == 16

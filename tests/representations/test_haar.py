@@ -122,3 +122,8 @@ def test_an_edge_that_cannot_be_halved_is_refused():
 def test_four_levels_are_refused():
     with pytest.raises(RecipeError, match="levels"):
         Haar(levels=4)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="TF32 is of GPUs")
+def test_the_transform_is_as_exact_on_a_gpu(volume):
+    torch.testing.assert_close(Haar().encode(volume.cuda()).cpu(), Haar().encode(volume))

@@ -48,10 +48,13 @@ def whole(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def start(table: Path) -> Iterator[Start]:
-    """Starts the tiny run as a process, or as two under torchrun; what is left of it is killed."""
+    """Starts the tiny run as a process, as two under torchrun, or in a session of its own; what is
+    left of it is killed."""
     folders: list[Path] = []
 
-    def begin(folder: Path, *assignments: str, processes: int = 1) -> subprocess.Popen[str]:
+    def begin(
+        folder: Path, *assignments: str, processes: int = 1, session: bool = False
+    ) -> subprocess.Popen[str]:
         launcher = [sys.executable]
         if processes > 1:
             handled = "--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
@@ -61,7 +64,9 @@ def start(table: Path) -> Iterator[Start]:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         folders.append(folder)
-        return subprocess.Popen(command, **pipes, env=environment, text=True)
+        return subprocess.Popen(
+            command, **pipes, env=environment, text=True, start_new_session=session
+        )
 
     yield begin
     for folder in folders:

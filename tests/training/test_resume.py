@@ -3,16 +3,18 @@
 import json
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
 
 import pytest
 import tiny
-from watching import Start, newest, signal_at, wait_for
+from watching import Start, newest, signal_at, wait_for, working_on
 
 from brainweave.data.cohort import Cohort
 from brainweave.errors import CheckpointError, CohortError, Interrupted, RecipeError
+from brainweave.generator import Generator
 from brainweave.training.run import train
 
 
@@ -134,3 +136,63 @@ def test_handlers_of_signals_return_after_a_run(cohort: Cohort, tmp_path: Path) 
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     again(cohort, tmp_path / "run", "training.steps=1")
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+def test_signal_to_loader_workers_too_saves_and_leaves_nobody(start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = start(folder, "training.steps=20000", "training.workers=1", session=True)
+    wait_for(folder, 5, process)
+    assert len(working_on(folder)) == 2
+    os.killpg(process.pid, signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 85, errors
+    assert working_on(folder) == []
+    assert newest(folder) > 5
+
+
+@pytest.mark.parametrize("size", [0, 5000])
+def test_damaged_weights_of_a_finished_run_are_made_again(
+    cohort: Cohort, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], size: int
+) -> None:
+    folder = Path(shutil.copytree(whole, tmp_path / "run"))
+    os.truncate(folder / "weights.safetensors", size)
+    again(cohort, folder, show=True)
+    assert "made again from the last state" in capsys.readouterr().err
+    assert tiny.digest(folder) == tiny.digest(whole)
+
+
+def test_damaged_weights_of_a_damaged_run_are_trained_again(
+    cohort: Cohort, whole: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(whole, tmp_path / "run"))
+    (folder / "weights.safetensors").unlink()
+    state = folder / "state" / "step-00000030.safetensors"
+    content = bytearray(state.read_bytes())
+    content[-1000] ^= 1
+    state.write_bytes(content)
+    again(cohort, folder)
+    assert tiny.digest(folder) == tiny.digest(whole)
+
+
+def test_damaged_best_weights_cannot_be_made_again(cohort: Cohort, tmp_path: Path) -> None:
+    plan = ("training.steps=2", "training.patience=5", "training.validate_every=1")
+    again(cohort, tmp_path / "run", *plan)
+    (tmp_path / "run" / "weights.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="the best weights are in this file alone"):
+        again(cohort, tmp_path / "run", *plan)
+
+
+def test_labels_and_sampling_may_change_in_a_finished_run(
+    cohort: Cohort, whole: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(whole, tmp_path / "run"))
+    again(cohort, folder, "licence=CC0-1.0", "sampling.steps=7")
+    recipe = Generator.load(folder).recipe
+    assert (recipe.licence, recipe.sampling.steps) == ("CC0-1.0", 7)
+
+
+def test_validation_may_not_move_under_patience(cohort: Cohort, tmp_path: Path) -> None:
+    plan = ("training.steps=2", "training.patience=5")
+    again(cohort, tmp_path / "run", *plan, "training.validate_every=1")
+    with pytest.raises(RecipeError, match=r"training\.validate_every was 1, now 2"):
+        again(cohort, tmp_path / "run", *plan, "training.validate_every=2")

@@ -2,6 +2,8 @@
 
 import json
 import math
+import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,22 +11,24 @@ import pytest
 import tiny
 import torch
 from torch import Tensor
-from watching import newest
+from watching import newest, wait_for
 
+from brainweave.conditions.covariates import Scalar
 from brainweave.data.cohort import Cohort
 from brainweave.data.dataset import Batch, VolumeDataset
 from brainweave.data.intensity import Fixed
 from brainweave.data.seeds import derive
 from brainweave.data.volume import Volume, read_grid
-from brainweave.errors import RecipeError, TrainingError
+from brainweave.errors import CohortError, RecipeError, TrainingError
 from brainweave.generator import Generator, load_recipe
+from brainweave.part import override
 from brainweave.progress import Reporter
 from brainweave.recipe import Recipe
 from brainweave.training import ema
 from brainweave.training.engine import Engine
 from brainweave.training.optimiser import learning_rate
 from brainweave.training.run import train
-from brainweave.training.trainer import Trainer
+from brainweave.training.trainer import Trainer, deaf
 from brainweave.training.validation import validation_loss
 
 STILL = ("network.dropout=0", "training.ema=none", "training.grad_clip=none")
@@ -218,3 +222,58 @@ def test_recipe_of_the_run_is_complete_before_the_first_step(
     with pytest.raises(TrainingError):
         train(plan, cohort, tmp_path / "run", device="cpu", show=False)
     assert load_recipe(tmp_path / "run").template is not None
+
+
+@pytest.mark.parametrize(
+    "assignments",
+    [
+        (),
+        ("conditions=[]",),
+        ("network.cross_attention=false",),
+        ("network.pooled_context=true",),
+    ],
+    ids=str,
+)
+def test_parameters_without_a_gradient_are_foreseen(
+    cohort: Cohort, tmp_path: Path, assignments: tuple[str, ...]
+) -> None:
+    plan = tiny.recipe()
+    plan = plan.replace(conditions=(plan.conditions[0].replace(tokens=2),))
+    for assignment in assignments:
+        plan = override(plan, assignment)
+    own = trainer(plan, cohort, tmp_path)
+    own.step(own._batches())
+    assert any(p.grad is None for p in own.generator.parameters()) == deaf(plan)
+
+
+def test_recipe_with_a_z_score_is_refused(cohort: Cohort, tmp_path: Path) -> None:
+    plan = tiny.recipe("preprocess.intensity=ZScore")
+    with pytest.raises(RecipeError, match="use Percentiles or Fixed"):
+        train(plan, cohort, tmp_path / "run", device="cpu", show=False)
+
+
+def test_missing_value_without_a_null_names_subject_and_file(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    lost = replace(cohort[2], covariates={"sex": "F"})
+    subjects = Cohort([*cohort[:2], lost, *cohort[3:]])
+    silent = Scalar(name="age", low=20, high=80, learned_null=False)
+    plan = tiny.recipe("training.steps=1").replace(conditions=(silent,))
+    with pytest.raises(
+        CohortError, match=rf"{lost.id}' \(.*{lost.images['t1w'].name}\) has no age"
+    ):
+        train(plan, subjects, tmp_path / "run", device="cpu", show=False)
+
+
+def test_file_that_cannot_be_read_is_not_said_to_be_unwritable(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+
+    def lose_the_cache() -> None:
+        wait_for(folder, 5)
+        shutil.rmtree(folder / "cache")
+
+    threading.Thread(target=lose_the_cache, daemon=True).start()
+    with pytest.raises(FileNotFoundError, match="npy"):
+        train(tiny.recipe("training.steps=20000"), cohort, folder, device="cpu", show=False)

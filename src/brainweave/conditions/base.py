@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
+from pydantic import field_validator
 from torch import Tensor, nn
 
 from brainweave.data.cohort import Subject
@@ -43,6 +44,13 @@ class Condition(Part, ABC):
     """A named input. Values are [b 1] tensors; NaN is "not known", a value like any other."""
 
     name: str
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_module(cls, name: str) -> str:
+        if not name or "." in name or hasattr(nn.ModuleDict(), name):
+            raise ValueError("this word is taken or has a dot; give the condition another name")
+        return name
 
     @abstractmethod
     def read(self, subject: Subject) -> Float[Tensor, "1"]:

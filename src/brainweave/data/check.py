@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from brainweave.data.cohort import Cohort, Subject, canonical_modality
-from brainweave.data.table import missing, number, written
+from brainweave.data.table import missing, number, spelled, written
 from brainweave.data.volume import read_grid
 from brainweave.errors import VolumeError
 from brainweave.part import hint
@@ -27,30 +27,37 @@ def problems(
             others = [other for other in cohort.covariates if other != name]
             known = hint(name, others) if others else ""
             yield f"no subject has a value for {name!r}{known}"
+    modality = canonical_modality(modality)
     for subject in cohort:
-        yield from _out_of_range(subject, ranges)
-        yield from _out_of_categories(subject, categories)
-        yield from _unreadable(subject, canonical_modality(modality))
+        yield from _out_of_range(subject, modality, ranges)
+        yield from _out_of_categories(subject, modality, categories)
+        yield from _unreadable(subject, modality)
 
 
-def _out_of_range(subject: Subject, ranges: Ranges) -> Iterator[str]:
+def owner(subject: Subject, modality: str) -> str:
+    """A subject as a message names it: with the file, where there is one."""
+    path = subject.images.get(modality)
+    return f"subject {subject.id!r}" + ("" if path is None else f" ({path})")
+
+
+def _out_of_range(subject: Subject, modality: str, ranges: Ranges) -> Iterator[str]:
     for name, (low, high) in ranges.items():
         value = subject.covariates.get(name)
         if value is None or missing(value):
             continue
         if isinstance(value, str) and number(value) is None:
-            yield f"subject {subject.id!r} has {name} {value!r}, which is no number"
+            yield f"{owner(subject, modality)} has {name} {value!r}, which is no number"
         elif not low <= float(value) <= high:
             span = f"{written(low)} to {written(high)}"
-            yield f"subject {subject.id!r} has {name} {written(value)}, outside {span}"
+            yield f"{owner(subject, modality)} has {name} {written(value)}, outside {span}"
 
 
-def _out_of_categories(subject: Subject, categories: Categories) -> Iterator[str]:
+def _out_of_categories(subject: Subject, modality: str, categories: Categories) -> Iterator[str]:
     for name, known in categories.items():
-        value = subject.covariates.get(name)
-        if not missing(value) and written(value) not in known:
+        value = written(subject.covariates.get(name))
+        if not missing(value) and spelled(name, value).lower() not in map(str.lower, known):
             allowed = ", ".join(known)
-            yield f"subject {subject.id!r} has {name} {written(value)!r}, none of {allowed}"
+            yield f"{owner(subject, modality)} has {name} {value!r}, none of {allowed}"
 
 
 def _unreadable(subject: Subject, modality: str) -> Iterator[str]:

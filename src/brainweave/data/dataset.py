@@ -4,6 +4,7 @@ Order and seeds are functions of (seed, step, rank) alone, so that neither the n
 a restart changes a batch.
 """
 
+import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -202,7 +203,15 @@ def loader(  # noqa: PLR0913 - seed, step, rank, world: what a batch depends on
         batch_sampler=schedule,
         collate_fn=Batch.of,
         num_workers=workers,
+        worker_init_fn=_outlive_signals,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
         generator=generator("loader", seed),  # else each pass draws from the global generator
     )
+
+
+def _outlive_signals(_worker: int) -> None:
+    """A batch system signals every process; workers end when the run that they serve ends."""
+    for name in ("SIGTERM", "SIGINT", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)

@@ -52,7 +52,8 @@ class Percentiles(Intensity):
 
     lower, upper: percentiles in [0, 100] of the voxels > 0, so that the size of the background
         does not move them, or of the whole volume (`foreground=False`), as in FlowLet and cWDM.
-        With `foreground` the window reaches down to 0, so that background stays 0 through `invert`.
+        With `foreground` the window reaches down to 0: raw 0 becomes low, and background stays 0
+        through `invert`. `lower` then acts on volumes without a foreground near 0 only.
     """
 
     lower: float = 0.5

@@ -37,6 +37,7 @@ class Preprocess(Part):
 
     orientation: one of the 48 codes, reached by flips and a permutation of axes; obliqueness stays.
     spacing: mm, reached by trilinear interpolation along the axes; None leaves voxels as they are.
+        There is no low-pass before it: halving the resolution aliases what is finer than that.
     pad: "zero" fills with what raw 0 (background) becomes, "edge" repeats the border voxels.
     """
 

@@ -74,6 +74,12 @@ def _items(request: Request, recipe: Recipe, assignments: list[str]) -> list[Ite
 def _options(request: Request, recipe: Recipe) -> Options:
     named = {"steps": request.steps, "sampler": request.sampler, "guidance": request.guidance}
     sampling = recipe.sampling.replace(**{k: v for k, v in named.items() if v is not None})
+    knows_null = recipe.training.drop_conditions > 0 or not recipe.conditions
+    if sampling.guidance not in (0, 1) and not knows_null:
+        raise RecipeError(
+            f"guidance {sampling.guidance:g}: {recipe.name} was trained with every condition heard "
+            "(training.drop_conditions=0), so it has no null to guide away from; use --guidance 1"
+        )
     index, slash, of = request.shard.partition("/")
     if not (slash and index.isdecimal() and of.isdecimal()):
         raise RecipeError(f"--shard {request.shard}: i/n is needed, as 1/4")

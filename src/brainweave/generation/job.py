@@ -62,6 +62,10 @@ class Job:
             raise RecipeError(
                 f"--listen {options.listen}: {recipe.name} has no cross-attention; use both or none"
             )
+        if options.listen in ("film", "attention") and not recipe.conditions:
+            raise RecipeError(
+                f"--listen {options.listen}: {recipe.name} has no conditions; use both or none"
+            )
         index, of = options.shard
         if not 1 <= index <= of:
             raise RecipeError(f"--shard {index}/{of}: i/n with 1 <= i <= n is needed")
@@ -91,8 +95,17 @@ class Job:
 
     def path(self, item: Item) -> Path:
         """Where an item's volume lies."""
+        return self.folder / f"{item.name}{self._ending}"
+
+    @property
+    def _ending(self) -> str:
+        """What the names of all its volumes end in."""
         target = self.recipe.target
-        return self.folder / f"{item.name}_{_SUFFIXES.get(target, target)}.nii.gz"
+        return f"_{_SUFFIXES.get(target, target)}.nii.gz"
+
+    def _stem(self, path: Path) -> str:
+        """A volume's name without its ending."""
+        return path.name.removesuffix(self._ending)
 
     def _require_own_folder(self) -> None:
         """Raises OutputError where the summary of something else would be overwritten."""
@@ -154,7 +167,7 @@ class Job:
         conditions = [condition.name for condition in self.recipe.conditions]
         there = {path: _facts(path) for path in sorted(self.folder.glob("*.nii.gz"))}
         rows = [
-            [_stem(path), path.name, str(facts["seed"]), "1"]
+            [self._stem(path), path.name, str(facts["seed"]), "1"]
             + [written(facts["conditions"].get(name)) for name in conditions]
             for path, facts in there.items()
             if facts
@@ -166,7 +179,7 @@ class Job:
             montage(
                 [Volume.load(path) for path in shown],
                 self.folder / "montage.png",
-                labels=[_stem(path).replace("_", " ") for path in shown],
+                labels=[self._stem(path).replace("_", " ") for path in shown],
                 title=f"SYNTHETIC  {self.recipe.name}",
                 window=(0.0, 1.0),
             )
@@ -174,11 +187,6 @@ class Job:
 
 def _sidecar(path: Path) -> Path:
     return path.with_name(path.name.removesuffix(".nii.gz") + ".json")
-
-
-def _stem(path: Path) -> str:
-    """A volume's name without its suffix."""
-    return path.name.rpartition("_")[0]
 
 
 def _facts(path: Path) -> dict[str, Any]:

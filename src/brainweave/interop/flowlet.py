@@ -70,7 +70,7 @@ class FlowLetNetwork(nn.Module):
         t: Float[Tensor, "b"],
         conditions: Mapping[str, Tensor] | None = None,
     ) -> Float[Tensor, "b o i j k"]:
-        given = dict(conditions or {})
+        x, t, given = x.float(), t.float(), dict(conditions or {})
         for name in given:
             if name not in self.conditions:
                 raise ConditionError(f"no condition {name!r}{hint(name, self.conditions)}")

@@ -19,6 +19,7 @@ def import_model(
     config: Path | None = None,
     ranges: Path | None = None,
     template: Path | None = None,
+    licence: str = "unspecified",
 ) -> Generator:
     """A model folder from another code's checkpoint; see the importer of that `kind`.
 
@@ -26,4 +27,6 @@ def import_model(
     """
     if kind not in IMPORTERS:
         raise CheckpointError(f"no importer is called {kind!r}{hint(kind, IMPORTERS)}")
-    return IMPORTERS[kind](checkpoint, out=out, config=config, ranges=ranges, template=template)
+    return IMPORTERS[kind](
+        checkpoint, out=out, config=config, ranges=ranges, template=template, licence=licence
+    )

@@ -19,10 +19,12 @@ def groups_of(channels: int, wanted: int) -> int:
 
 
 def fourier(clock: Float[Tensor, "b"], width: int) -> Float[Tensor, "b width"]:
-    """cos, then sin, of `clock` at width // 2 rates from 1 down to 1e-4 (arXiv:2006.11239)."""
-    half = width // 2
-    rates = torch.exp(-math.log(1e4) / half * torch.arange(half, device=clock.device))
-    angles = clock.float()[:, None] * rates
+    """cos, then sin, of `clock` at width // 2 rates from 1 down towards 1e-4 (arXiv:2006.11239).
+
+    float32, or float64 if the clock is."""
+    half, kind = width // 2, torch.promote_types(clock.dtype, torch.float32)
+    rates = torch.exp(-math.log(1e4) / half * torch.arange(half, device=clock.device).to(kind))
+    angles = clock.to(kind)[:, None] * rates
     return F.pad(torch.cat([angles.cos(), angles.sin()], dim=1), (0, width % 2))
 
 

@@ -53,7 +53,9 @@ class Process(Part):
     path: Annotated[ProbabilityPath, BeforeValidator(_path)] = Rectified()
     prediction: Literal["velocity", "data", "noise", "angular", "correction"] = "velocity"
     times: Literal["uniform", "stratified", "logit-normal"] = "uniform"
-    times_mean: float = 0.0  # of the normal behind logit-normal times (arXiv:2403.03206)
+    # of the normal behind logit-normal times; above 0 they lie nearer to the data. The sign is the
+    # opposite of m in arXiv:2403.03206, where t = 1 is noise
+    times_mean: float = 0.0
     times_sd: Annotated[float, Field(gt=0)] = 1.0
     channel_weights: tuple[Annotated[float, Field(ge=0)], ...] | None = None  # None: plain mean
     weighting: Literal["plain", "velocity"] = "plain"

@@ -26,7 +26,9 @@ def flowlet(path: str = "rectified") -> Recipe:
             path=path_named(path),
             prediction="velocity",
             times="stratified" if path.startswith("vp") else "uniform",
-            channel_weights=(0.5, *[0.5 / 7] * 7),  # half LLL, half details
+            # half LLL, half details: 0.5/0.5 as the class defaults and the paper by its docstring;
+            # the command line's default is 1/1
+            channel_weights=(0.5, *[0.5 / 7] * 7),
         ),
         conditions=(Scalar(name="age", low=5.90, high=95.46, learned_null=False),),
         network=UNetConfig(
@@ -71,7 +73,8 @@ def flowlet(path: str = "rectified") -> Recipe:
 
 
 def flowlet_base(path: str = "rectified") -> Recipe:
-    """The base network, the released command line's defaults (356 M parameters)."""
+    """The base network and batch, the released command line's defaults (356 M parameters)."""
     large = flowlet(path)
     network = large.network.replace(multipliers=(1, 2, 3, 4), attention_levels=(3,), dropout=0.1)
-    return large.replace(name="flowlet_base", network=network)
+    training = large.training.replace(batch=16)
+    return large.replace(name="flowlet_base", network=network, training=training)

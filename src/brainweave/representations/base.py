@@ -68,7 +68,7 @@ class Representation(Part, ABC):
 
     def decode(self, z: Float[Tensor, "b c _ _ _"]) -> Float[Tensor, "b 1 i j k"]:
         """The inverse of `encode`."""
-        z = z if z.dtype == torch.float64 else z.float()
+        z = exact(z)
         mean, std = self._statistics(z)
         return self.invert(z * std + mean)
 
@@ -99,3 +99,8 @@ class Representation(Part, ABC):
         mean, std = self.mean or (0.0,), self.std or (1.0,)
         shape = (1, -1, 1, 1, 1)
         return like.new_tensor(mean).view(shape), like.new_tensor(std).view(shape)
+
+
+def exact(x: Tensor) -> Tensor:
+    """float64 stays, everything else becomes float32."""
+    return x if x.dtype == torch.float64 else x.float()

@@ -1,15 +1,15 @@
-"""The orthonormal 3D Haar wavelet (packet) transform, as one strided convolution."""
+"""The orthonormal 3D Haar wavelet (packet) transform: its kernels do not overlap, so that it is one
+product, as exact on a GPU as on a CPU (a convolution there would round to TF32)."""
 
 from functools import lru_cache
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
 from brainweave.errors import ShapeError
-from brainweave.representations.base import Representation
+from brainweave.representations.base import Representation, exact
 
 SUBBANDS = ("LLL", "LLH", "LHL", "LHH", "HLL", "HLH", "HHL", "HHH")  # letters follow axes i, j, k
 
@@ -45,15 +45,17 @@ class Haar(Representation):
                 f"pad every edge to a multiple of {self.factor}"
             )
         with torch.autocast(volume.device.type, enabled=False):
-            volume = _exact(volume)
-            return F.conv3d(volume, self._kernels(volume), stride=self.factor)
+            volume = exact(volume)
+            f = self.factor
+            blocks = volume[:, 0].unflatten(3, (-1, f)).unflatten(2, (-1, f)).unflatten(1, (-1, f))
+            return torch.einsum("cuvw,biujvkw->bcijk", self._kernels(volume)[:, 0], blocks)
 
     def invert(self, coefficients: Float[Tensor, "b c _ _ _"]) -> Float[Tensor, "b 1 _ _ _"]:
         with torch.autocast(coefficients.device.type, enabled=False):
-            z = _exact(coefficients)
+            z = exact(coefficients)
             kernels = self._kernels(z)
             kernels = torch.cat([kernels[:1] * self.approximation_scale**2, kernels[1:]])
-            # kernels do not overlap: a product, up to 10 times faster than conv_transpose3d
+            # up to 10 times faster than conv_transpose3d
             blocks = torch.einsum("cuvw,bcijk->biujvkw", kernels[:, 0], z)
             return blocks.flatten(5).flatten(3, 4).flatten(1, 2)[:, None]
 
@@ -73,8 +75,3 @@ def haar_kernels(levels: int) -> Float[Tensor, "c 1 f f f"]:
     ):  # the next level runs over blocks of what there is: a Kronecker product
         kernels = torch.stack([torch.kron(b, a) for a in kernels for b in first])
     return kernels.unsqueeze(1)
-
-
-def _exact(x: Tensor) -> Tensor:
-    """float64 stays, everything else becomes float32."""
-    return x if x.dtype == torch.float64 else x.float()

@@ -15,10 +15,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from brainweave.data.tensors import load_tensors, save_tensors
-from brainweave.errors import CheckpointError, OutputError
+from brainweave.errors import FULL_DISK, CheckpointError, OutputError
 
 KEPT = 2
-FULL_DISK = 75  # exit code: try again later
 _NAME = re.compile(r"step-(\d{8})\.safetensors")
 
 

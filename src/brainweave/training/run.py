@@ -18,10 +18,13 @@ from torch import Tensor
 from brainweave.conditions.base import Condition
 from brainweave.conditions.covariates import Category, Scalar
 from brainweave.data.augment import Augment
+from brainweave.data.check import owner
 from brainweave.data.cohort import Cohort, Subject
 from brainweave.data.dataset import VolumeDataset
 from brainweave.data.files import sweep, write_json
+from brainweave.data.intensity import ZScore
 from brainweave.data.seeds import derive
+from brainweave.data.table import missing
 from brainweave.errors import CheckpointError, CohortError, Interrupted, RecipeError
 from brainweave.generator import RECIPE, WEIGHTS, Generator, load_recipe
 from brainweave.part import difference, to_dict
@@ -29,8 +32,9 @@ from brainweave.progress import Reporter
 from brainweave.recipe import Recipe
 from brainweave.training.checkpoint import States, writing
 from brainweave.training.engine import Engine
+from brainweave.training.finished import whole
 from brainweave.training.journal import Journal, require_wandb
-from brainweave.training.trainer import FLEXIBLE, SAMPLES, STATE, Trainer
+from brainweave.training.trainer import LABELS, SAMPLES, STATE, Trainer, flexible
 
 SPLIT, CACHE = "split.json", "cache"
 
@@ -65,7 +69,7 @@ def train(
     engine = Engine(device, recipe.training.precision)
     report = Reporter(quiet=not show or not engine.is_main)
     try:
-        with engine.signals(), writing(Path(folder)):
+        with engine.signals():
             finished = _run(recipe, cohort, Path(folder), engine, report, wandb)
     except BaseException as error:
         report.stop()
@@ -122,7 +126,7 @@ def _run(
         require_wandb()
     states = States(folder / STATE, report.say)
     known = _known(recipe, folder, states)
-    if known and states.finished():
+    if known and states.finished() and engine.first(lambda: whole(folder, known, states, report)):
         report.say(f"{folder}: this run is finished; nothing to do")
         return True
     parts = split(recipe, cohort, report)
@@ -134,11 +138,12 @@ def _run(
     validation = _dataset(recipe, parts.val, folder) if parts.val else None
     engine.first(lambda: _prepare([training, validation], engine, report))
     if engine.is_main:
-        for place in (folder, states.folder, folder / SAMPLES):
-            sweep(place)
         resolved = known or _resolve(recipe, parts.train, training)
-        write_json(folder / SPLIT, _ids(parts))
-        write_json(folder / RECIPE, to_dict(resolved))
+        with writing(folder):
+            for place in (folder, states.folder, folder / SAMPLES):
+                sweep(place)
+            write_json(folder / SPLIT, _ids(parts))
+            write_json(folder / RECIPE, to_dict(resolved))
     engine.barrier()
 
     torch.manual_seed(derive("weights", recipe.training.seed))
@@ -149,7 +154,8 @@ def _run(
     try:
         trainer.resume() if known else trainer.save()
         if engine.is_main:
-            journal = Journal(folder, step=trainer.done, wandb=wandb)
+            with writing(folder):
+                journal = Journal(folder, step=trainer.done, wandb=wandb)
         return trainer.run(journal)
     finally:
         trainer.close()
@@ -173,8 +179,9 @@ def _known(recipe: Recipe, folder: Path, states: States) -> Recipe | None:
             )
         return None
     begun = load_recipe(folder)
-    flexible = {name: getattr(recipe.training, name) for name in FLEXIBLE}
-    known = begun.replace(training=begun.training.replace(**flexible))
+    free = {name: getattr(recipe.training, name) for name in flexible(begun.training)}
+    labels = {name: getattr(recipe, name) for name in LABELS}
+    known = begun.replace(training=begun.training.replace(**free), **labels)
     rows = difference(known.unfitted(), recipe.unfitted())
     if recipe.template is not None:
         rows += difference(known.template, recipe.template, "template")
@@ -192,6 +199,11 @@ def _known(recipe: Recipe, folder: Path, states: States) -> Recipe | None:
 
 def _check(recipe: Recipe, parts: Splits) -> None:
     """Every header, every covariate; see `Cohort.check`."""
+    if isinstance(recipe.preprocess.intensity, ZScore):
+        raise RecipeError(
+            "preprocess.intensity=ZScore puts background at another value in every volume, so that "
+            "generated ones would have none; use Percentiles or Fixed"
+        )
     if recipe.training.patience and not parts.val:
         raise RecipeError("training.patience needs validation subjects; set training.validation")
     numbers = [c for c in recipe.conditions if isinstance(c, Scalar)]
@@ -200,6 +212,20 @@ def _check(recipe: Recipe, parts: Splits) -> None:
     parts.train.check(recipe.target, ranges=ranges, categories=categories)
     if parts.val:
         parts.val.check(recipe.target, ranges=ranges, categories=categories)
+    for condition in recipe.conditions:
+        if not getattr(condition, "learned_null", True):
+            _require_all(condition.name, recipe.target, parts)
+
+
+def _require_all(name: str, target: str, parts: Splits) -> None:
+    """Raises CohortError for a subject without a value that the model could not do without."""
+    for part in parts:
+        for subject in part:
+            if missing(subject.covariates.get(name)):
+                raise CohortError(
+                    f"{part.source}: {owner(subject, target)} has no {name}, and nothing stands "
+                    f"for a missing one; leave it out or give the condition learned_null=true"
+                )
 
 
 def _same_subjects(folder: Path, parts: Splits, *, begun: bool) -> None:

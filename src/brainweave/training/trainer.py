@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -15,7 +15,7 @@ from brainweave.errors import CheckpointError, TrainingError
 from brainweave.generator import WEIGHTS, Generator
 from brainweave.part import to_dict
 from brainweave.progress import Reporter
-from brainweave.recipe import Recipe
+from brainweave.recipe import Recipe, Training
 from brainweave.training import ema, optimiser
 from brainweave.training.checkpoint import Facts, States, writing
 from brainweave.training.engine import Engine, memory
@@ -23,7 +23,7 @@ from brainweave.training.journal import Journal
 from brainweave.training.preview import preview
 from brainweave.training.validation import validation_loss
 
-FLEXIBLE = ("workers", "compile", "save_every", "validate_every")  # may change in a running run
+LABELS = ("name", "source", "licence", "sampling")  # of a recipe: they decide no weight
 STATE, SAMPLES = "state", "samples"
 LOG_EVERY = 10  # steps
 
@@ -55,7 +55,7 @@ class Trainer:
         self.optimiser = optimiser.adamw(self.generator, self.recipe.training)
         if self.recipe.training.compile:
             self.generator.network.compile()  # in place: names of weights stay
-        self.model = engine.wrap(self.generator, unused=not self.recipe.conditions)
+        self.model = engine.wrap(self.generator, unused=deaf(self.recipe))
         self.states = States(folder / STATE, report.say)
         self.done, self.bad, self.finished = 0, 0, False
         self.best, self.best_step = math.inf, 0
@@ -128,7 +128,8 @@ class Trainer:
                 + ("" if improved else f" (best {self.best:.5f} at step {self.best_step})")
             )
             if journal is not None:
-                journal.write("validation", self.done, loss=loss, best=self.best)
+                with writing(journal.path):
+                    journal.write("validation", self.done, loss=loss, best=self.best)
             if improved and patience and self.engine.is_main:
                 self._keep()
             self.finished = self.finished or 0 < patience <= self.bad
@@ -161,10 +162,7 @@ class Trainer:
                 f"{self.folder} was trained by {facts.world} processes, now there are "
                 f"{self.engine.world}: the run could not go on exactly; start {facts.world}"
             )
-        parts: dict[str, dict[str, Tensor]] = {"weights": {}, "ema": {}, "adamw": {}}
-        for name, tensor in tensors.items():
-            part, _, rest = name.partition(".")
-            parts[part][rest] = tensor
+        parts = sorted_by_part(tensors)
         self.generator.load_state_dict(parts["weights"])
         if self.average is not self.generator:
             self.average.load_state_dict(parts["ema"])
@@ -231,7 +229,8 @@ class Trainer:
             f"loss {facts['loss']:.4f}, {facts['seconds']:.2f} s/step, {megabytes / 1e3:.1f} GB"
         )
         if journal is not None and (self.done % LOG_EVERY == 0 or self.done in (1, self.total)):
-            journal.write("train", self.done, **facts, memory_mb=round(megabytes, 1))
+            with writing(journal.path):
+                journal.write("train", self.done, **facts, memory_mb=round(megabytes, 1))
 
     def _keep(self) -> None:
         """Makes the averaged weights of now the ones of the run."""
@@ -242,9 +241,10 @@ class Trainer:
     def _preview(self, journal: Journal | None) -> None:
         path = self.folder / SAMPLES / f"step-{self.done:06d}.png"
         title = f"{self.recipe.name}, step {self.done}"
-        made = preview(self.average, path, self.engine, title=title)
-        if made and journal is not None:
-            journal.picture(self.done, path)
+        with writing(path):
+            made = preview(self.average, path, self.engine, title=title)
+            if made and journal is not None:
+                journal.picture(self.done, path)
 
     def _facts(self) -> Facts:
         return Facts(
@@ -258,8 +258,31 @@ class Trainer:
         )
 
 
+def sorted_by_part(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """The tensors of a state: its weights, their average, the optimiser's moments."""
+    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "ema": {}, "adamw": {}}
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition(".")
+        parts[part][rest] = tensor
+    return parts
+
+
 def identity(recipe: Recipe) -> str:
     """A digest of all that decides the weights."""
-    plan = to_dict(recipe)
-    plan["training"] = {n: v for n, v in plan["training"].items() if n not in FLEXIBLE}
+    plan = {name: value for name, value in to_dict(recipe).items() if name not in LABELS}
+    free = flexible(recipe.training)
+    plan["training"] = {n: v for n, v in plan["training"].items() if n not in free}
     return digest(plan)
+
+
+def flexible(plan: Training) -> tuple[str, ...]:
+    """The fields of `training` that may change in a running run."""
+    fields = ("workers", "compile", "save_every")
+    return fields if plan.patience else (*fields, "validate_every")
+
+
+def deaf(recipe: Recipe) -> bool:
+    """Whether some parameters never get a gradient: layers that hear conditions where there is
+    none, or layers that make tokens which nothing attends to."""
+    network = recipe.network
+    return not recipe.conditions or not network.attends or network.pooled_context
