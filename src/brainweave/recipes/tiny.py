@@ -10,7 +10,7 @@ from brainweave.recipe import Recipe, Sampling, Training
 from brainweave.representations.haar import Haar
 
 
-def tiny(steps: int = 400) -> Recipe:
+def tiny(steps: int = 1100) -> Recipe:
     """Two-level Haar coefficients on an 8 x 10 x 8 grid; `steps` of training."""
     return Recipe(
         name="tiny",
@@ -20,7 +20,7 @@ def tiny(steps: int = 400) -> Recipe:
             spacing=(5.0, 5.0, 5.0),
             intensity=Percentiles(lower=0, upper=99.8, low=-1, high=1),
         ),
-        representation=Haar(levels=2, whiten=True),
+        representation=Haar(levels=2, whiten=0.5),
         process=Process(
             prediction="correction", times="stratified", weighting="velocity", weight_limit=30.0
         ),
@@ -46,11 +46,10 @@ def tiny(steps: int = 400) -> Recipe:
             warmup=20,
             ema=0.99,
             drop_conditions=0.1,
-            band_power=0.5,
             validate_every=100,
             save_every=100,
             augment=Augment(flip=0.5),
         ),
-        sampling=Sampling(sampler="euler", steps=12, guidance=1.5, floor=0.02),
+        sampling=Sampling(sampler="euler", steps=12, guidance=4.0, floor=0.02),
         licence="CC0-1.0 (made of phantoms)",
     )
