@@ -19,13 +19,16 @@ LAYERS = [
     {"recipe"},
     {"generator"},
     {"weights", "cost", "recipes"},
-    {"training", "interop", "generation"},
+    {"training", "interop", "generation", "evaluation"},
     {"inspection"},
     {"cli"},
     {"__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-ONLY = {"processes": {"errors", "part"}}
+ONLY = {
+    "processes": {"errors", "part"},
+    "evaluation": {"errors", "version", "part", "progress", "data"},
+}
 HEAVY = {"torch", "numpy", "nibabel", "scipy", "pydantic", "safetensors", "PIL"}
 
 

@@ -41,6 +41,10 @@ class TrainingError(BrainweaveError):
     """Training cannot go on, such as after a loss that is not finite."""
 
 
+class EvaluationError(BrainweaveError):
+    """A comparison that what was given does not allow."""
+
+
 class Interrupted(BrainweaveError):  # noqa: N818 - nothing went wrong
     """A signal ended a run early; its state is saved and the same command goes on."""
 

@@ -1,0 +1,1 @@
+"""Judging volumes: two cohorts of NIfTI in, scores with intervals and a report out."""
