@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from brainweave.data.cohort import Cohort
+from brainweave.data.readers import open_cohort
 from brainweave.errors import CohortError
 
 
@@ -171,3 +172,35 @@ def test_what_is_no_cohort_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "weights.bin").touch()
     with pytest.raises(CohortError, match=f"{name} (does not exist|is neither a table)"):
         Cohort.open(tmp_path / name)
+
+
+def test_a_table_can_be_narrowed_by_the_values_of_its_columns(tmp_path: Path) -> None:
+    table = tmp_path / "cohort.csv"
+    table.write_text("id,split,sex,t1\na,val,F,a.nii\nb,val,M,b.nii\nc,train,F,c.nii\n")
+    assert [s.id for s in Cohort.open(f"{table}:split=val,sex=F")] == ["a"]
+
+
+@pytest.mark.parametrize("words", ["split=test", "sort=val", "split=val,sex"])
+def test_a_selection_of_nobody_or_of_no_column_is_refused(tmp_path: Path, words: str) -> None:
+    table = tmp_path / "cohort.csv"
+    table.write_text("id,split,sex,t1\na,val,F,a.nii\n")
+    with pytest.raises(CohortError, match=r"nobody|no column|not read"):
+        Cohort.open(f"{table}:{words}")
+
+
+def test_what_generate_made_is_a_cohort_whose_persons_are_seeds(tmp_path: Path) -> None:
+    (tmp_path / "participants.tsv").write_text(
+        "participant_id\tfile\tseed\tsynthetic\tage\n"
+        "age-30\tage-30_T1w.nii.gz\t7\t1\t30\nage-70\tage-70_T1w.nii.gz\t7\t1\t70\n"
+    )
+    cohort = Cohort.open(tmp_path)
+    assert [s.covariates["age"] for s in cohort] == [30, 70]
+    assert {s.subject for s in cohort} == {"seed-7"}
+    assert cohort[0].images["t1w"].name == "age-30_T1w.nii.gz"
+
+
+def test_names_without_ages_are_a_cohort_where_ages_are_not_needed(tmp_path: Path) -> None:
+    (tmp_path / "x.nii.gz").touch()
+    assert "age" not in open_cohort(tmp_path, ages=False)[0].covariates
+    with pytest.raises(CohortError, match="no age"):
+        open_cohort(tmp_path)

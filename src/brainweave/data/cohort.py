@@ -82,7 +82,8 @@ class Cohort(Sequence[Subject]):
 
     @classmethod
     def open(cls, path: Path | str) -> "Cohort":
-        """A CSV or TSV; a folder with cohort.csv; BIDS; or a folder whose names carry ages."""
+        """A CSV or TSV; a folder with cohort.csv; BIDS; what `generate` made; or a folder whose
+        names carry ages. `cohort.csv:split=val,sex=F` keeps the rows with these values."""
         from brainweave.data.readers import open_cohort
 
         return open_cohort(Path(path))

@@ -21,17 +21,18 @@ _CONTRAST = re.compile(
 )
 
 
-def from_folder(root: Path, *, modality: str = "t1w") -> Cohort:
+def from_folder(root: Path, *, modality: str = "t1w", ages: bool = True) -> Cohort:
     """Images below `root` whose names carry ages, as x_AGE_65.3.nii.gz or sub-01_age-65_sex-F.nii.
 
     modality: that of names without a contrast such as _T2w or _FLAIR; names equal but for the
-    contrast are one subject. The person is `sub-XXX`, else what precedes AGE.
-    Raises CohortError where there are no images, or some whose name has no age.
+    contrast are one subject. The person is `sub-XXX`, else what precedes AGE. ages: every name
+    must carry one; without, the age is not known where it does not.
+    Raises CohortError where there are no images, or some whose name lacks the age it needs.
     """
     if not root.is_dir():
         raise CohortError(f"{root} is no folder")
     scans: dict[str, dict[str, Path]] = {}
-    for path in _aged(root):
+    for path in _aged(root) if ages else _images(root):
         where = stem(path.relative_to(os.path.realpath(root)).as_posix())
         kind = canonical_modality(contrast(where) or modality)
         images = scans.setdefault(_CONTRAST.sub("", where), {})
@@ -69,13 +70,19 @@ def unique(labels: Sequence[Sequence[str]]) -> list[str]:
     return ids
 
 
-def _aged(root: Path) -> list[Path]:
-    """The images below a folder, each with one readable age in its name."""
+def _images(root: Path) -> list[Path]:
+    """The images below a folder."""
     top = Path(os.path.realpath(root))
     paths = [path for path in sorted(top.rglob("*")) if is_nifti(path.name)]
     paths = [path for path in paths if not _hidden(path.relative_to(top)) and not path.is_dir()]
     if not paths:
         raise CohortError(f"{root}: no .nii or .nii.gz file below this folder")
+    return paths
+
+
+def _aged(root: Path) -> list[Path]:
+    """The images below a folder, each with one readable age in its name."""
+    paths = _images(root)
     ageless = [path for path in paths if not _AGE.search(stem(path.name))]
     if ageless:
         raise CohortError(

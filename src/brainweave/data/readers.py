@@ -25,12 +25,23 @@ from brainweave.errors import CohortError
 logger = logging.getLogger(__name__)
 
 
-def open_cohort(path: Path, *, modality: str = "t1w", ignore: Path | None = None) -> Cohort:
+def open_cohort(
+    path: Path, *, modality: str = "t1w", ignore: Path | None = None, ages: bool = True
+) -> Cohort:
     """The cohort at `path`: a table, a folder with a table, BIDS, or names that carry ages.
 
-    modality: that of files in a folder whose names do not say. ignore: a table not to open.
+    `cohort.csv:split=val,sex=F` keeps the rows with these values. modality: that of files in a
+    folder whose names do not say. ignore: a table not to open. ages: file names must carry them.
     Raises CohortError for anything else.
     """
+    whole, colon, words = str(path).rpartition(":")
+    if colon and "=" in words and not path.exists():
+        chosen = _selected(
+            open_cohort(Path(whole), modality=modality, ignore=ignore, ages=ages), words
+        )
+        if not chosen:
+            raise CohortError(f"{path}: nobody has these values; look at {whole}")
+        return Cohort(chosen, str(path))
     if path.is_file() and path.suffix.lower() in SUFFIXES:
         return from_bids(path.parent) if path.name == "participants.tsv" else from_csv(path)
     if not path.is_dir():
@@ -41,9 +52,24 @@ def open_cohort(path: Path, *, modality: str = "t1w", ignore: Path | None = None
             if table.name == "cohort.csv" or _images_and_covariates(read_table(table))[0]:
                 return from_csv(table)
             logger.info("%s names no images and is not used", table)
+    if (made := path / "participants.tsv").is_file() and "file" in read_table(made).columns:
+        return from_generated(made)
     if (path / "participants.tsv").is_file() or any(p.is_dir() for p in path.glob("sub-*")):
         return from_bids(path)
-    return from_folder(path, modality=modality)
+    return from_folder(path, modality=modality, ages=ages)
+
+
+def from_generated(path: Path) -> Cohort:
+    """The participants.tsv of `brainweave generate`: a seed is a person, with heads of any age."""
+    table = read_table(path)
+    rows = []
+    for record in table.records():
+        name = record["file"]
+        image = {contrast(stem(name)) or "t1w": _located(path, name)}
+        facts = {k: v for k, v in record.items() if k not in ("participant_id", "file")}
+        seed = f"seed-{facts['seed']}" if facts.get("seed") else ""
+        rows.append(_subject(record["participant_id"], {**facts, "subject": seed}, image))
+    return Cohort(rows, str(path.parent))
 
 
 def from_csv(path: Path) -> Cohort:
@@ -89,6 +115,15 @@ def _flowlet(table: Table, subject: str, path: str) -> Cohort:
         known = {covariates[column]: record[column] for column in covariates}
         rows.append(_subject(name, {**known, "subject": record[subject]}, found))
     return Cohort(rows, str(table.path))
+
+
+def _selected(cohort: Cohort, words: str) -> Cohort:
+    """The subjects with the values that "column=value,column=value" names."""
+    pairs = [word.partition("=") for word in words.split(",")]
+    for column, equals, _ in pairs:
+        if not column or not equals:
+            raise CohortError(f"{cohort.source}:{words} is not read as column=value,column=value")
+    return cohort.select(**{column: value for column, _, value in pairs})
 
 
 def _subject(name: str, row: Mapping[str, str], images: Mapping[str, Path]) -> Subject:
