@@ -1,0 +1,92 @@
+"""Each sign hears what it is named after, and little else."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from brainweave.evaluation.appearance import SIGNS, Head, pattern, signs, told
+from brainweave.evaluation.base import Score
+
+NAMES = [sign.name for sign in SIGNS]
+
+
+def head(seed: int = 0, edge: int = 32) -> np.ndarray:
+    """A ball of smooth tissue in an empty background."""
+    random = np.random.default_rng(seed)
+    grid = np.indices((edge,) * 3) - (edge - 1) / 2
+    ball = (grid**2).sum(0) < (edge * random.uniform(0.38, 0.42)) ** 2
+    tissue = 0.5 + gaussian_filter(random.normal(size=(edge,) * 3), 1.5)
+    return np.where(ball, np.clip(tissue, 0.1, 1), 0).astype(np.float32)
+
+
+def moved(change: str) -> str:
+    """The sign that a change moves furthest, in standard deviations of unchanged heads."""
+    random = np.random.default_rng(9)
+    usual = signs([head(seed) for seed in range(12)])
+    changed = []
+    for seed in range(12, 20):
+        x = head(seed)
+        inside = x > 0
+        wave = 1 - 2 * (np.indices(x.shape).sum(0) % 2)
+        changed.append(
+            {
+                "blur": gaussian_filter(x, 1.0),
+                "noise": np.where(inside, x + random.normal(0, 0.1, x.shape), 0),
+                "brighter": x * 1.2,
+                "haze": np.where(inside, x, 0.02),
+                "checkerboard": np.where(inside, x + 0.02 * wave, 0),
+                "rows": np.where(inside, x + 0.1 * random.normal(size=(1, 1, 32)), 0),
+            }[change].astype(np.float32)
+        )
+    z = (signs(changed).mean(0) - usual.mean(0)) / np.maximum(usual.std(0), 1e-5)
+    return NAMES[int(np.abs(z).argmax())]
+
+
+@pytest.mark.parametrize(
+    ("change", "sign"),
+    [
+        ("noise", "grain"),
+        ("haze", "background"),
+        ("checkerboard", "pattern"),
+        ("rows", "unevenness up-down"),
+        ("brighter", "brightness"),
+    ],
+)
+def test_a_change_moves_its_sign_most(change: str, sign: str) -> None:
+    assert moved(change) == sign
+
+
+def test_blur_lowers_sharpness() -> None:
+    usual = signs([head(seed) for seed in range(6)])[:, NAMES.index("sharpness")]
+    blurred = signs([gaussian_filter(head(seed), 1.0) for seed in range(6)])
+    assert (blurred[:, NAMES.index("sharpness")] < usual.min()).all()
+
+
+@pytest.mark.parametrize("parity", [(1, 0, 0), (0, 1, 1), (1, 1, 1)])
+def test_a_pattern_is_found_with_its_amplitude(parity: tuple[int, int, int]) -> None:
+    x = head()
+    wave = sum(p * axis for p, axis in zip(parity, np.indices(x.shape), strict=True))
+    striped = np.where(x > 0, x + 0.05 * (1 - 2 * (wave % 2)), 0).astype(np.float32)
+    assert pattern(Head.of(striped)) == pytest.approx(0.05, rel=0.1)
+
+
+def test_an_empty_volume_has_signs_and_no_warning() -> None:
+    assert np.isfinite(signs([np.zeros((8, 8, 8), np.float32)])).all()
+
+
+def score(sign: str, z: float) -> Score:
+    return Score(f"appearance/{sign}", 0.0, z=z)
+
+
+def test_a_checkerboard_is_told_and_what_it_explains_is_not() -> None:
+    scores = [score("grain", 30.0), score("pattern", 90.0), score("sharpness", 12.0)]
+    assert told(scores) == ["covered by a checkerboard pattern"]
+
+
+def test_blur_is_told_as_blur() -> None:
+    scores = [score("grain", -30.0), score("sharpness", -9.0), score("background", 20.0)]
+    assert told(scores) == ["blurred"]
+
+
+def test_what_is_unclear_is_not_told() -> None:
+    assert told([score("brightness", 2.9)]) == []
