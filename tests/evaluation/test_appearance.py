@@ -19,8 +19,8 @@ def head(seed: int = 0, edge: int = 32) -> np.ndarray:
     return np.where(ball, np.clip(tissue, 0.1, 1), 0).astype(np.float32)
 
 
-def moved(change: str) -> str:
-    """The sign that a change moves furthest, in standard deviations of unchanged heads."""
+def words(change: str) -> list[str]:
+    """What is told of changed heads, measured in standard deviations of unchanged ones."""
     random = np.random.default_rng(9)
     usual = signs([head(seed) for seed in range(12)])
     changed = []
@@ -39,21 +39,22 @@ def moved(change: str) -> str:
             }[change].astype(np.float32)
         )
     z = (signs(changed).mean(0) - usual.mean(0)) / np.maximum(usual.std(0), 1e-5)
-    return NAMES[int(np.abs(z).argmax())]
+    return told([score(name, float(value)) for name, value in zip(NAMES, z, strict=True)])
 
 
 @pytest.mark.parametrize(
-    ("change", "sign"),
+    ("change", "word"),
     [
-        ("noise", "grain"),
-        ("haze", "background"),
-        ("checkerboard", "pattern"),
-        ("rows", "unevenness up-down"),
-        ("brighter", "brightness"),
+        ("blur", "blurred"),
+        ("noise", "noisy"),
+        ("haze", "not clean in the background"),
+        ("checkerboard", "covered by a checkerboard pattern"),
+        ("rows", "uneven from slice to slice along the up-down axis"),
+        ("brighter", "brighter"),
     ],
 )
-def test_a_change_moves_its_sign_most(change: str, sign: str) -> None:
-    assert moved(change) == sign
+def test_a_change_is_told_by_its_name(change: str, word: str) -> None:
+    assert word in words(change)
 
 
 def test_blur_lowers_sharpness() -> None:
@@ -63,11 +64,17 @@ def test_blur_lowers_sharpness() -> None:
 
 
 @pytest.mark.parametrize("parity", [(1, 0, 0), (0, 1, 1), (1, 1, 1)])
-def test_a_pattern_is_found_with_its_amplitude(parity: tuple[int, int, int]) -> None:
+def test_a_pattern_stands_out_along_any_axes(parity: tuple[int, int, int]) -> None:
     x = head()
     wave = sum(p * axis for p, axis in zip(parity, np.indices(x.shape), strict=True))
     striped = np.where(x > 0, x + 0.05 * (1 - 2 * (wave % 2)), 0).astype(np.float32)
-    assert pattern(Head.of(striped)) == pytest.approx(0.05, rel=0.1)
+    assert pattern(Head.of(striped)) > 20
+
+
+def test_noise_has_no_pattern() -> None:
+    x = head()
+    noise = np.random.default_rng(1).normal(0, 0.1, x.shape)
+    assert pattern(Head.of(np.where(x > 0, x + noise, 0).astype(np.float32))) < 5
 
 
 def test_an_empty_volume_has_signs_and_no_warning() -> None:

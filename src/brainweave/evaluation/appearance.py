@@ -79,15 +79,13 @@ def background(head: Head) -> float:
 
 
 def pattern(head: Head) -> float:
-    """The largest amplitude of a pattern that repeats every two voxels along some of the axes.
-
-    Noise has such amplitudes too, but with random signs: they vanish in the mean over the head.
-    """
+    """How clearly a pattern repeats every two voxels along some of the axes: its amplitude over
+    what detail of that energy has with random signs, so that noise alone gives 1 to 3."""
     planes: tuple[np.ndarray, ...] = np.indices(head.data.shape, sparse=True)
     flat = np.where(head.inside, head.data - _smooth(head.data), 0.0)
-    count = max(int(head.inside.sum()), 1)
+    random = float(np.sqrt((flat**2).sum())) + _TINY
     waves = (sum(p * axis for p, axis in zip(parity, planes, strict=True)) for parity in PARITIES)
-    return max(abs(float((flat * (1 - 2 * (wave % 2))).sum())) / count for wave in waves)
+    return max(abs(float((flat * (1 - 2 * (wave % 2))).sum())) / random for wave in waves)
 
 
 def size(head: Head) -> float:
@@ -124,8 +122,8 @@ SIGNS = (
     ),
 )
 _HIDES = {  # what rises (True) or falls, and the signs that this explains: they are not told
+    ("unevenness", True): ("unevenness", "pattern", "grain", "sharpness", "contrast"),
     ("pattern", True): ("grain", "sharpness", "background", "contrast"),
-    ("unevenness", True): ("unevenness", "grain", "sharpness", "background", "contrast"),
     ("grain", True): ("sharpness", "background", "pattern"),
     ("sharpness", False): ("grain", "background", "head size", "pattern", "unevenness"),
 }
@@ -146,11 +144,9 @@ def told(scores: Sequence[Score], least: float = 3.0) -> list[str]:
     clear = {name: z for name, z in clear.items() if abs(z) >= least}
     order = sorted(clear, key=lambda name: -abs(clear[name]))
     kept: list[str] = []
-    for rule in [*_HIDES, None]:
-        for name in order:
-            free = not any(_kind(name) in _HIDES.get(_rule(k, clear[k]), ()) for k in kept)
-            if rule in (None, _rule(name, clear[name])) and free and name not in kept:
-                kept.append(name)
+    for name in sorted(order, key=lambda name: _rule(name, clear[name]) not in _HIDES):
+        if not any(_kind(name) in _HIDES.get(_rule(k, clear[k]), ()) for k in kept):
+            kept.append(name)
     words = {sign.name: sign for sign in SIGNS}
     kept.sort(key=order.index)
     return [words[name].more if clear[name] > 0 else words[name].less for name in kept]
