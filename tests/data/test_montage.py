@@ -1,5 +1,6 @@
 """Pictures: left is left, millimetres are square, nothing is lost off the sheet."""
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from brainweave.data.montage import montage, planes
+from brainweave.data.montage import montage, planes, png, sheet
 from brainweave.data.volume import Volume
 
 SHAPE, SPACING = (40, 30, 20), (2.0, 3.0, 5.0)  # 80 x 90 x 100 mm
@@ -119,3 +120,15 @@ def test_a_long_label_is_whole_and_off_its_neighbour(tmp_path: Path) -> None:
 def test_a_label_is_needed_for_each(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="shorter"):
         montage([head(), head()], tmp_path / "p.png", labels=["one"])
+
+
+def test_what_is_written_is_the_sheet(tmp_path: Path) -> None:
+    montage([head()], tmp_path / "p.png", labels=["a"], title="b")
+    assert np.array_equal(
+        picture(tmp_path / "p.png"), np.asarray(sheet([head()], labels=["a"], title="b"))
+    )
+
+
+def test_a_sheet_as_png_is_the_same_picture() -> None:
+    drawn = sheet([head()], labels=["a"])
+    assert np.array_equal(np.asarray(Image.open(BytesIO(png(drawn)))), np.asarray(drawn))

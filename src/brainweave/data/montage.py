@@ -1,6 +1,7 @@
 """Pictures of volumes: one column per volume, its three middle planes below each other."""
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,21 @@ def montage(
     window: tuple[float, float] | None = None,
     columns: int = 8,
 ) -> None:
-    """Writes axial, coronal and sagittal middle planes of RAS-oriented volumes as a PNG.
+    """Writes the `sheet` of these volumes as a PNG."""
+    picture = sheet(volumes, labels=labels, title=title, window=window, columns=columns)
+    with atomic(path) as temporary:
+        picture.save(temporary, format="PNG")
+
+
+def sheet(
+    volumes: Sequence[Volume],
+    *,
+    labels: Sequence[str],
+    title: str = "",
+    window: tuple[float, float] | None = None,
+    columns: int = 8,
+) -> Image.Image:
+    """Axial, coronal and sagittal middle planes of RAS-oriented volumes, in grey.
 
     Left of the picture is left of the head. window: intensities shown as black and white; without
     it 0 and the volume's 99.5th percentile. Long lists continue in a new row after `columns`.
@@ -35,14 +50,20 @@ def montage(
     across = min(columns, len(tiles))
     down = -(-len(tiles) // across)
     top = _LINE + _MARGIN if title else 0
-    sheet = Image.new("L", (across * (width + _MARGIN), top + down * (height + _MARGIN)), 0)
+    picture = Image.new("L", (across * (width + _MARGIN), top + down * (height + _MARGIN)), 0)
     for index, tile in enumerate(tiles):
         row, column = divmod(index, across)
-        sheet.paste(tile, (column * (width + _MARGIN), top + row * (height + _MARGIN)))
+        picture.paste(tile, (column * (width + _MARGIN), top + row * (height + _MARGIN)))
     if title:
-        ImageDraw.Draw(sheet).text((4, 3), title, fill=255, font=ImageFont.load_default(13))
-    with atomic(path) as temporary:
-        sheet.save(temporary, format="PNG")
+        ImageDraw.Draw(picture).text((4, 3), title, fill=255, font=ImageFont.load_default(13))
+    return picture
+
+
+def png(picture: Image.Image) -> bytes:
+    """A picture as the bytes of a PNG file."""
+    buffer = BytesIO()
+    picture.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def planes(volume: Volume) -> list[Float[np.ndarray, "rows columns"]]:
