@@ -20,7 +20,7 @@ LAYERS = [
     {"generator"},
     {"weights", "cost", "recipes"},
     {"training", "interop", "generation", "evaluation"},
-    {"inspection"},
+    {"inspection", "membership"},
     {"cli"},
     {"__main__"},
 ]

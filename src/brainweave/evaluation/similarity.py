@@ -81,9 +81,10 @@ def ms_ssim(
     """Multi-scale SSIM (Wang, Simoncelli and Bovik 2003): contrast at all scales but the last.
 
     Between scales, means of 2 voxels along each axis; an odd last voxel is dropped, or stays as it
-    is where the smaller scales need it for their window. A negative mean at a scale counts as 0. Where the array has no room for all weights, the first are used, divided
-    by their sum: see `scales`, and `pyramid` for the words. With a mask each scale is averaged with
-    the share of mask in each voxel as weight. Raises EvaluationError as `ssim` does.
+    is where the smaller scales need it for their window. A negative mean at a scale counts as 0.
+    Where the array has no room for all weights, the first are used, divided by their sum: see
+    `scales`, and `pyramid` for the words. With a mask each scale is averaged with the share of mask
+    in each voxel as weight. Raises EvaluationError as `ssim` does.
     """
     x, y, made = _ready(a, b, data_range, window, sigma)
     used = np.array(weights[: scales(a.shape, window, len(weights))])

@@ -1,0 +1,122 @@
+"""What every chapter of a report reads, and what it gives back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from brainweave.evaluation.base import Indices, Score, Vectors, halves
+from brainweave.evaluation.comparison import compare
+from brainweave.evaluation.extractors import Extractor, extractor
+from brainweave.evaluation.report import Figure, Finding, Table
+from brainweave.evaluation.scans import Scans
+from brainweave.evaluation.settings import Settings
+from brainweave.evaluation.store import features, fitted
+from brainweave.progress import Reporter
+
+
+@dataclass
+class Chapter:
+    """A part of a report; chapters add up."""
+
+    findings: list[Finding] = field(default_factory=list)
+    scores: list[Score] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Space:
+    """The feature vectors of every side by one extractor.
+
+    apart: the real scans that it was not fitted on, the only ones to compare with. fits: whether
+    it was fitted on volumes of a side.
+    """
+
+    extractor: Extractor
+    vectors: Mapping[str, Vectors]
+    apart: Indices
+    fits: bool
+
+    @property
+    def name(self) -> str:
+        """The extractor's."""
+        return self.extractor.name
+
+    @property
+    def digest(self) -> str:
+        """The extractor's."""
+        return self.extractor.digest
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The sides and their features. train: None where it is not known."""
+
+    settings: Settings
+    real: Scans
+    made: Scans
+    train: Scans | None
+    spaces: tuple[Space, ...]
+    cache: Path | None
+    reporter: Reporter
+
+    @classmethod
+    def of(
+        cls, sides: Mapping[str, Scans], settings: Settings, cache: Path | None, reporter: Reporter
+    ) -> "Bench":
+        """Describes all sides by all extractors."""
+        bench = cls(settings, sides["real"], sides["made"], sides.get("train"), (), cache, reporter)
+        return replace(bench, spaces=tuple(bench.space(name) for name in settings.features))
+
+    @property
+    def sides(self) -> dict[str, Scans]:
+        """By name, the real side first."""
+        found = {"real": self.real, "made": self.made}
+        return found if self.train is None else {**found, "train": self.train}
+
+    def space(self, name: str) -> Space:
+        """The features of all sides. What must be fitted is fitted on the training volumes, or
+        without them on half of the real persons, whose scans are then not compared with."""
+        options = dict(self.settings.options.get(name, {}))
+        if name == "regions" and self.settings.priors is not None:
+            options.setdefault("priors", self.settings.priors.on(self.real.grid))
+        raw, apart = extractor(name, **options), np.arange(len(self.real))
+        basis = self.real if self.train is None else self.train
+        if not raw.ready and self.train is None:
+            ((fit, apart),) = halves(self.real.persons, draws=1, seed=self.settings.seed)
+            basis = self.real.take(fit)
+        ready = fitted(raw, basis, folder=self.cache, reporter=self.reporter)
+        vectors = {
+            side: features(ready, scans, folder=self.cache, reporter=self.reporter)
+            for side, scans in self.sides.items()
+        }
+        return Space(ready, vectors, np.sort(apart), not raw.ready)
+
+    def beside_null(
+        self,
+        name: str,
+        vectors: Mapping[str, Vectors],
+        *,
+        metrics: Sequence[str] | None = None,
+        digest: str = "",
+        rows: Mapping[str, Indices] | None = None,
+    ) -> list[Score]:
+        """`compare` of some rows of both sides with the settings' draws and seed."""
+        taken = {side: (rows or {}).get(side, np.arange(len(vectors[side]))) for side in vectors}
+        persons = {"real": self.real.persons, "made": self.made.persons}
+        real, made = ([persons[side][i] for i in taken[side]] for side in ("real", "made"))
+        return compare(
+            vectors["real"][taken["real"]],
+            vectors["made"][taken["made"]],
+            real_persons=real,
+            made_persons=made,
+            name=name,
+            digest=digest,
+            metrics=metrics,
+            draws=self.settings.draws,
+            seed=self.settings.seed,
+        )

@@ -1,0 +1,75 @@
+"""The loss of a model on volumes one by one: what membership inference looks at."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from brainweave.data.cohort import Cohort
+from brainweave.data.seeds import derive
+from brainweave.data.volume import Volume
+from brainweave.errors import CohortError, VolumeError
+from brainweave.generator import Generator
+from brainweave.progress import Reporter
+
+
+@torch.no_grad()
+def losses(
+    model: Path,
+    cohort: Cohort,
+    *,
+    times: int = 10,
+    draws: int = 4,
+    seed: int = 0,
+    device: str | None = None,
+    reporter: Reporter | None = None,
+) -> Float[np.ndarray, "n"]:
+    """The mean loss of every subject's volume over the middles of `times` parts of [0, 1], each
+    with `draws` noises, every condition heard, preprocessed as in training.
+
+    Noise depends on (seed, time, draw) alone and is the same for all volumes: what it adds to a
+    loss is then alike for members and others, and the order of the cohort does not matter.
+    Raises CheckpointError for no model, CohortError or VolumeError for an unusable subject.
+    """
+    where = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    generator = Generator.load(Path(model), where)
+    recipe, reporter = generator.recipe, reporter or Reporter(quiet=True)
+    lacking = [s.id for s in cohort if recipe.target not in s.images]
+    if lacking or not len(cohort):
+        who = f"{len(lacking)} subjects, {lacking[0]!r} first, have" if lacking else "nobody has"
+        raise CohortError(f"{cohort.source}: {who} {'no ' * bool(lacking)}{recipe.target!r}")
+    middles = (torch.arange(times, dtype=torch.float64) + 0.5) / times
+    clocks = recipe.process.path.training_times(middles)
+    noises = [_noise(recipe.latent_shape, draws, seed, index).to(where) for index in range(times)]
+    reporter.start("losses", len(cohort))
+    found = []
+    for subject in cohort:
+        path = subject.images[recipe.target]
+        try:
+            volume = recipe.preprocess(Volume.load(path))[0][None].to(where)
+        except VolumeError as error:
+            raise VolumeError(f"subject {subject.id!r}: {path}: {error}") from error
+        values = {c.name: c.read(subject)[None].to(where) for c in recipe.conditions}
+        total = 0.0
+        for t, noise in zip(clocks, noises, strict=True):
+            each = generator.loss_at(
+                volume.expand(draws, *volume.shape[1:]),
+                {name: value.expand(draws, *value.shape[1:]) for name, value in values.items()},
+                t.expand(draws).to(where),
+                noise,
+            )
+            total += float(each.double().mean())
+        found.append(total / times)
+        reporter.advance()
+    reporter.stop()
+    return np.array(found)
+
+
+def _noise(shape: tuple[int, int, int, int], draws: int, seed: int, index: int) -> Tensor:
+    """The noises of a time."""
+    source = torch.Generator().manual_seed(derive("membership", seed, index))
+    draw = partial(torch.randn, shape, generator=source)
+    return torch.stack([draw() for _ in range(draws)])
