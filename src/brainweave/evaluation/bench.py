@@ -54,12 +54,11 @@ class Space:
 
 @dataclass(frozen=True)
 class Bench:
-    """The sides and their features. train: None where it is not known."""
+    """The sides and their features: "real" and "made", where they are known also "train", those
+    that the maker was trained on, and "recon", reconstructions of the real ones."""
 
     settings: Settings
-    real: Scans
-    made: Scans
-    train: Scans | None
+    sides: Mapping[str, Scans]
     spaces: tuple[Space, ...]
     cache: Path | None
     reporter: Reporter
@@ -69,14 +68,23 @@ class Bench:
         cls, sides: Mapping[str, Scans], settings: Settings, cache: Path | None, reporter: Reporter
     ) -> "Bench":
         """Describes all sides by all extractors."""
-        bench = cls(settings, sides["real"], sides["made"], sides.get("train"), (), cache, reporter)
+        bench = cls(settings, sides, (), cache, reporter)
         return replace(bench, spaces=tuple(bench.space(name) for name in settings.features))
 
     @property
-    def sides(self) -> dict[str, Scans]:
-        """By name, the real side first."""
-        found = {"real": self.real, "made": self.made}
-        return found if self.train is None else {**found, "train": self.train}
+    def real(self) -> Scans:
+        """What all is held against."""
+        return self.sides["real"]
+
+    @property
+    def made(self) -> Scans:
+        """What is judged."""
+        return self.sides["made"]
+
+    @property
+    def train(self) -> Scans | None:
+        """What trained the maker, where that is known."""
+        return self.sides.get("train")
 
     def space(self, name: str) -> Space:
         """The features of all sides. What must be fitted is fitted on the training volumes, or

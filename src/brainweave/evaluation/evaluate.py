@@ -1,7 +1,7 @@
 """`evaluate`: two sets of volumes in, a report out, whoever made them."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +50,8 @@ def evaluate(
     Raises CohortError, VolumeError or ShapeError for unusable volumes, EvaluationError for too few.
     """
     settings, reporter = settings or Settings(), reporter or Reporter(quiet=True)
-    bench, facts = prepare(real, made, train, settings=settings, cache=cache, reporter=reporter)
+    sources = {"real": real, "made": made, **({} if train is None else {"train": train})}
+    bench, facts = prepare(sources, settings, cache=cache, reporter=reporter)
     chapters = [overview(bench), likeness(bench), structure(bench), obedience(bench)]
     chapters.append(copying(bench))
     if losses is not None:
@@ -79,16 +80,9 @@ def evaluate(
 
 
 def prepare(
-    real: Source,
-    made: Source,
-    train: Source | None,
-    *,
-    settings: Settings,
-    cache: Path | None,
-    reporter: Reporter,
+    sources: Mapping[str, Source], settings: Settings, *, cache: Path | None, reporter: Reporter
 ) -> tuple[Bench, dict[str, object]]:
-    """Opens, checks and describes all sides; and the facts that a report names."""
-    sources = {"real": real, "made": made, **({} if train is None else {"train": train})}
+    """Opens, checks and describes all sides, "real" first; and the facts that a report names."""
     cohorts = {name: _opened(name, source, settings.modality) for name, source in sources.items()}
     if len(cohorts["real"]) < _FEWEST or len(cohorts["made"]) < 2:
         raise EvaluationError(

@@ -11,6 +11,8 @@ from brainweave.errors import EvaluationError
 from brainweave.evaluation.appearance import SIGNS, signs, told
 from brainweave.evaluation.base import Indices, Score
 from brainweave.evaluation.bench import Bench, Chapter
+from brainweave.evaluation.comparison import standardise
+from brainweave.evaluation.distribution import mmd, mmd_test
 from brainweave.evaluation.diversity import diversity
 from brainweave.evaluation.effects import effects
 from brainweave.evaluation.report import Finding, Grade, Table
@@ -34,6 +36,7 @@ def likeness(bench: Bench) -> Chapter:
             rows={"real": space.apart},
         )
     compared = list(chapter.scores)
+    _permuted(bench, chapter)
     _appearance(bench, chapter)
     try:
         chapter.scores += diversity(
@@ -67,6 +70,31 @@ def strata(scans: Scans, column: str) -> list[str]:
     return [
         text or ("" if np.isnan(n) else f"{n:g}") for text, n in zip(texts, numbers, strict=True)
     ]
+
+
+def _permuted(bench: Bench, chapter: Chapter) -> None:
+    """The permutation test of every feature space: exact at any number, and the sharpest here."""
+    rows = []
+    for space in bench.spaces:
+        persons = [bench.real.persons[i] for i in space.apart]
+        sides = standardise(space.vectors["real"][space.apart], space.vectors["made"])
+        squared = mmd(sides.real, sides.made)
+        p = mmd_test(
+            sides.real, sides.made, persons=(persons, bench.made.persons), seed=bench.settings.seed
+        )
+        rows.append((space.name, squared, p, len(sides.real), len(sides.made)))
+        if sides.said:
+            chapter.findings.append(Finding("distrust", "unknown", f"{space.name}: {sides.said}."))
+    chapter.tables.append(
+        Table(
+            "Features",
+            "Are real and made volumes exchangeable?",
+            ("features", "MMD², all volumes", "p", "real", "made"),
+            tuple(rows),
+            "p: the share of random exchanges of persons between the two sides with an MMD² at "
+            "least as large (999 exchanges); unbiased and not clamped, so below 0 is possible.",
+        )
+    )
 
 
 def _appearance(bench: Bench, chapter: Chapter) -> None:

@@ -29,6 +29,7 @@ FEWEST = 10  # made volumes, and persons of either kind, that a verdict takes
 LEVEL = 0.01  # probability that chance alone makes any of the tests speak
 WIDE = 0.4  # interval that is called so
 MATCHED = 0.05  # shares of a site that differ by more are matched
+HEADLINE = f"residual/{ALL}"  # the test that is told where none speaks
 _ONE_SCAN = 0.99  # residual correlation of two files of one scan
 
 
@@ -229,7 +230,7 @@ def _verdict(
         for name, test in tests.items()
         if test.low > 0.5 and test.value - 0.5 > bound * test.sd and test.p < LEVEL
     }
-    name = max(leaning, key=lambda n: leaning[n].low) if leaning else f"residual/{ALL}"
+    name = max(leaning, key=lambda n: leaning[n].low) if leaning else HEADLINE
     test = tests[name]
     share = f"{name} = {test.value:.2f} [{test.low:.2f}, {test.high:.2f}], chance 0.50"
     if copied.any():

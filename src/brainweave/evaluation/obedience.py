@@ -23,6 +23,7 @@ def obedience(bench: Bench) -> Chapter:
     looks = {
         side: Looks.of(scans, blocks(scans, AGE, bench.reporter))
         for side, scans in bench.sides.items()
+        if side != "recon"
     }
     judges: dict[str, Callable[..., Obedience]] = {"age": age, "sex": sex}
     for name, judge in judges.items():

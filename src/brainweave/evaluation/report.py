@@ -20,6 +20,7 @@ from brainweave.evaluation.base import Score
 Topic = Literal["like", "obey", "copy", "distrust"]
 Grade = Literal["good", "fair", "bad", "unknown"]
 PAGE, JSON, CSV = "report.html", "scores.json", "scores.csv"
+LAYOUTS = ("slides", "medmetric", "flowlet")  # tables beside a report, LAYOUT.md
 QUESTIONS: dict[Topic, str] = {
     "like": "Are they like real ones?",
     "obey": "Do they obey?",
@@ -29,7 +30,7 @@ QUESTIONS: dict[Topic, str] = {
 ANSWERS: dict[Topic, dict[Grade, str]] = {
     "like": {"good": "No difference found", "fair": "Nearly", "bad": "No"},
     "obey": {"good": "Yes", "fair": "Partly", "bad": "No"},
-    "copy": {"good": "No sign of it", "fair": "Perhaps", "bad": "Yes"},
+    "copy": {"good": "No sign of it", "unknown": "Cannot tell", "fair": "Perhaps", "bad": "Yes"},
     "distrust": {"good": "Nothing noted", "fair": "Read with care", "bad": "Do not rely on it"},
 }
 _SEVERITY: tuple[Grade, ...] = ("good", "unknown", "fair", "bad")
@@ -133,15 +134,16 @@ class Report:
             raise EvaluationError(f"{path} is not a list of scores: {error}") from error
 
     def summary(self) -> str:
-        """The findings, then the scores as a table of text."""
+        """The answers and the findings behind them."""
         lines = [self.title, ""]
         for topic, question in QUESTIONS.items():
             lines.append(f"{question} {self.answer(topic)}")
             lines += [f"  {found.text}" for found in self.findings if found.topic == topic]
-        return "\n".join([*lines, "", *_aligned(self.scores)])
+        return "\n".join(lines)
 
     def __str__(self) -> str:
-        return self.summary()
+        """The summary, then the scores as a table of text."""
+        return "\n".join([self.summary(), "", *_aligned(self.scores)])
 
 
 def earlier(folder: Path) -> bool:
@@ -155,7 +157,11 @@ def earlier(folder: Path) -> bool:
     except (FileExistsError, NotADirectoryError):
         raise OutputError(f"{folder} is a file; give a folder for the report") from None
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-    foreign = [name for name in names if name not in (PAGE, JSON, CSV)]
+    foreign = [
+        name
+        for name in names
+        if name not in (PAGE, JSON, CSV, *(f"{layout}.md" for layout in LAYOUTS))
+    ]
     if foreign:
         more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
         raise OutputError(
