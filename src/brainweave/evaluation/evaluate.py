@@ -15,6 +15,7 @@ from brainweave.errors import CohortError, EvaluationError
 from brainweave.evaluation.bench import Bench, Chapter
 from brainweave.evaluation.copying import copying
 from brainweave.evaluation.likeness import likeness
+from brainweave.evaluation.maturity import maturity
 from brainweave.evaluation.membership import membership
 from brainweave.evaluation.obedience import obedience
 from brainweave.evaluation.overview import overview
@@ -52,7 +53,8 @@ def evaluate(
     settings, reporter = settings or Settings(), reporter or Reporter(quiet=True)
     sources = {"real": real, "made": made, **({} if train is None else {"train": train})}
     bench, facts = prepare(sources, settings, cache=cache, reporter=reporter)
-    chapters = [overview(bench), likeness(bench), structure(bench), obedience(bench)]
+    chapters = [overview(bench), likeness(bench), structure(bench)]
+    chapters += [maturity(bench), obedience(bench)]
     chapters.append(copying(bench))
     if losses is not None:
         chapters.append(_membership(bench, losses))

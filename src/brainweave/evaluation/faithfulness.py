@@ -130,6 +130,19 @@ def sex(real: Looks, made: Looks, train: Looks | None = None, *, seed: int = 0) 
     return Obedience(scores, seen["real"], seen["made"], tuple(said))
 
 
+def apparent(
+    real: Looks, made: Looks, train: Looks | None = None, *, seed: int = 0
+) -> tuple[Seen, Float[np.ndarray, "m"]]:
+    """How old volumes look to the judge of `age`: the real ones, of known age, and all made ones,
+    whatever was asked. Raises EvaluationError for fewer than 20 real volumes with an age."""
+    sides, _ = _sides(real, made, train)
+    known = {name: np.isfinite(side.ages) for name, side in sides.items() if name != "made"}
+    _dropped(known, "age")
+    known["made"] = np.ones(len(made.persons), dtype=bool)
+    seen = _seen("ridge", sides, known, {n: s.ages for n, s in sides.items()}, seed)
+    return seen["real"], seen["made"].seen
+
+
 def auc(labels: Float[np.ndarray, "_"], values: Float[np.ndarray, "_"]) -> float:
     """The probability that a value labelled 1 is above one labelled 0, ties half; NaN where one of
     the labels is absent."""
