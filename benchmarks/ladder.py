@@ -15,8 +15,11 @@ import torch
 
 from brainweave import Cohort, Haar, Recipe, Scalar, train
 from brainweave.data.phantom import write_phantoms
+from brainweave.evaluation import linear
+from brainweave.evaluation.base import bootstrap
+from brainweave.evaluation.distribution import frechet
+from brainweave.evaluation.lowres import means
 from brainweave.recipes import build
-from judge import age_ridge, blocks, bootstrap, frechet, pca
 
 TRAIN, HELD_OUT, SHAPE, BLOCK = 128, 64, (32, 40, 32), 4
 STEPS = 16  # of the sampler
@@ -100,7 +103,9 @@ def main(steps: int) -> None:
         recipe = faithful(steps)
         known, known_ages = real(recipe, Cohort.open(table))
         others, ages = real(recipe, Cohort.open(held))
-        project, judge = pca(blocks(known, BLOCK), 16), age_ridge(blocks(known, BLOCK), known_ages)
+        rows = blocks(known)
+        project = pca(rows, 16)
+        judge = linear.fit("ridge", rows, known_ages, list(map(str, range(len(rows)))), seed=0)
         reference, floor = others[::2], others[1::2]
         print(f"phantoms {SHAPE}, {TRAIN} to train, {HELD_OUT} held out, {steps} steps of batch 8,")
         print(f"{STEPS} Euler steps, no guidance; age r: ridge on block means, 95 % bootstrap\n")
@@ -127,6 +132,18 @@ def real(recipe: Recipe, cohort: Cohort) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(volumes), np.array([float(s.covariates["age"]) for s in cohort])
 
 
+def blocks(volumes: np.ndarray) -> np.ndarray:
+    """Means over cubes of `BLOCK` voxels: [n features]."""
+    return np.stack([means(volume, (BLOCK,) * 3).ravel() for volume in volumes])
+
+
+def pca(rows: np.ndarray, components: int) -> Callable[[np.ndarray], np.ndarray]:
+    """The projection on the first principal components of `rows`."""
+    mean = rows.mean(0)
+    axes = np.linalg.svd(rows - mean, full_matrices=False)[2][:components]
+    return lambda others: (others - mean) @ axes.T
+
+
 def generate(generator: object, ages: np.ndarray) -> np.ndarray:
     """One volume per age; seeds count from 0."""
     made = [
@@ -138,11 +155,12 @@ def generate(generator: object, ages: np.ndarray) -> np.ndarray:
 
 def show(title, count, pace, made, ages, reference, project, judge) -> None:  # type: ignore
     """One row of the table."""
-    features = blocks(made, BLOCK)
-    distance = frechet(project(features), project(blocks(reference, BLOCK)))
+    features = blocks(made)
+    persons = list(map(str, range(len(ages))))
+    distance = frechet(project(features), project(blocks(reference)))
     seen = judge(features)
-    r, r_low, r_high = bootstrap(lambda i: np.corrcoef(ages[i], seen[i])[0, 1], len(ages))
-    slope, low, high = bootstrap(lambda i: np.polyfit(ages[i], seen[i], 1)[0], len(ages))
+    r, r_low, r_high = bootstrap(lambda i: np.corrcoef(ages[i], seen[i])[0, 1], persons)
+    slope, low, high = bootstrap(lambda i: np.polyfit(ages[i], seen[i], 1)[0], persons)
     print(
         f"| {title} | {count} | {pace} | {distance:.3f} | {r:.2f} [{r_low:.2f}, {r_high:.2f}] "
         f"| {slope:.2f} [{low:.2f}, {high:.2f}] |",

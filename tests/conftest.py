@@ -9,16 +9,19 @@ from jaxtyping import install_import_hook
 
 install_import_hook("brainweave", "beartype.beartype")
 
+import io
 import logging
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from brainweave.conditions import Category, Scalar
+from brainweave.data.cohort import Cohort
 from brainweave.data.files import write_json
 from brainweave.data.grid import Grid
 from brainweave.data.phantom import write_phantoms
@@ -91,6 +94,27 @@ def heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def sides(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of cohorts to compare, 32 x 40 x 32 voxels of 5 mm, everybody with an id of his
+    own: real, made and train, 40 heads of 20 to 80 years each, and young, 40 of 20 to 35."""
+    folder = tmp_path_factory.mktemp("sides")
+    for seed, (name, oldest) in enumerate(
+        {"real": 80, "made": 80, "train": 80, "young": 35}.items()
+    ):
+        ages = (20.0, float(oldest))
+        table = write_phantoms(folder / name, 40, seed=seed, shape=(32, 40, 32), ages=ages)
+        heads = [replace(s, id=f"{name}-{s.id[-2:]}", subject="") for s in Cohort.open(table)]
+        Cohort(heads).to_csv(table)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where features stay between tests."""
+    return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture(scope="session")
 def recipe_file(tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny recipe as a file that `train` takes."""
     path = tmp_path_factory.mktemp("recipes") / "toy.json"
@@ -107,21 +131,18 @@ class Outcome:
     err: str
 
 
-@pytest.fixture
-def cli(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Outcome]:
+@pytest.fixture(scope="session")
+def cli() -> Callable[..., Outcome]:
     """Runs brainweave with these words as the installed command would, in this process."""
     from brainweave.cli import main
 
     def run(*words: object) -> Outcome:
-        capsys.readouterr()
-        with monkeypatch.context() as patch:
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
             patch.setattr(sys, "argv", ["brainweave", *map(str, words)])
             patch.setattr(logging.root, "handlers", [])  # pytest's; the command adds its own
             with pytest.raises(SystemExit) as ended:
                 main()
-        said = capsys.readouterr()
-        return Outcome(int(ended.value.code or 0), said.out, said.err)
+        return Outcome(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
     return run

@@ -62,8 +62,9 @@ def evaluate(  # noqa: PLR0913 - one per option
 
     from brainweave.evaluation.command import Request, run
     from brainweave.membership import losses
+    from brainweave.weights import locate
 
-    told = None if model is None else partial(losses, model)
+    told = None if model is None else partial(losses, locate(model))
     typer.echo(run(Request(**{**options, "weights": weights or []}), losses=told))
 
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from brainweave.errors import EvaluationError
 from brainweave.evaluation.base import Indices, Score, Vectors, halves
 from brainweave.evaluation.comparison import compare
 from brainweave.evaluation.extractors import Extractor, extractor
+from brainweave.evaluation.nulls import FEWEST
 from brainweave.evaluation.report import Figure, Finding, Table
 from brainweave.evaluation.scans import Scans
 from brainweave.evaluation.settings import Settings
@@ -55,21 +57,34 @@ class Space:
 @dataclass(frozen=True)
 class Bench:
     """The sides and their features: "real" and "made", where they are known also "train", those
-    that the maker was trained on, and "recon", reconstructions of the real ones."""
+    that the maker was trained on, and "recon", reconstructions of the real ones. left: features
+    that these volumes do not allow, and why."""
 
     settings: Settings
     sides: Mapping[str, Scans]
     spaces: tuple[Space, ...]
     cache: Path | None
     reporter: Reporter
+    left: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(
         cls, sides: Mapping[str, Scans], settings: Settings, cache: Path | None, reporter: Reporter
     ) -> "Bench":
-        """Describes all sides by all extractors."""
+        """Describes all sides by all extractors; features that a volume does not allow are left out
+        and said. Raises EvaluationError for unknown ones, and where none could be computed."""
         bench = cls(settings, sides, (), cache, reporter)
-        return replace(bench, spaces=tuple(bench.space(name) for name in settings.features))
+        known = {name: bench.extractor(name) for name in settings.features}
+        spaces, left = [], {}
+        for name, raw in known.items():
+            try:
+                spaces.append(bench.described(raw))
+            except EvaluationError as error:
+                left[name] = str(error)
+                reporter.say(f"{name} features are left out: {error}")
+        if left and not spaces:
+            raise EvaluationError(next(iter(left.values())))
+        return replace(bench, spaces=tuple(spaces), left=left)
 
     @property
     def real(self) -> Scans:
@@ -86,17 +101,26 @@ class Bench:
         """What trained the maker, where that is known."""
         return self.sides.get("train")
 
-    def space(self, name: str) -> Space:
-        """The features of all sides. What must be fitted is fitted on the training volumes, or
-        without them on half of the real persons, whose scans are then not compared with."""
+    def extractor(self, name: str) -> Extractor:
+        """The extractor of that name with the settings' options and priors."""
         options = dict(self.settings.options.get(name, {}))
         if name == "regions" and self.settings.priors is not None:
             options.setdefault("priors", self.settings.priors.on(self.real.grid))
-        raw, apart = extractor(name, **options), np.arange(len(self.real))
+        return extractor(name, **options)
+
+    def described(self, raw: Extractor) -> Space:
+        """The features of all sides. What must be fitted is fitted on the training volumes, or
+        without them on half of the real persons, whose scans are then not compared with."""
+        apart = np.arange(len(self.real))
         basis = self.real if self.train is None else self.train
         if not raw.ready and self.train is None:
             ((fit, apart),) = halves(self.real.persons, draws=1, seed=self.settings.seed)
             basis = self.real.take(fit)
+            if (left := len({self.real.persons[i] for i in apart})) < FEWEST:
+                raise EvaluationError(
+                    f"fitted on half of {len(set(self.real.persons))} real persons, {left} are "
+                    f"left to compare with and {FEWEST} are needed; give more, or --train"
+                )
         ready = fitted(raw, basis, folder=self.cache, reporter=self.reporter)
         vectors = {
             side: features(ready, scans, folder=self.cache, reporter=self.reporter)

@@ -1,5 +1,6 @@
 """`brainweave evaluate` and `brainweave priors`: texts of options to values, report to a folder."""
 
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -7,16 +8,17 @@ from typing import Any
 from brainweave.data.cohort import canonical_modality
 from brainweave.data.files import atomic
 from brainweave.data.readers import open_cohort
-from brainweave.errors import OutputError, RecipeError
+from brainweave.errors import EvaluationError, OutputError, RecipeError
 from brainweave.evaluation.evaluate import Losses, evaluate, prepare
-from brainweave.evaluation.priors import Priors, build_priors
+from brainweave.evaluation.priors import SCHEMES, Priors, build_priors
 from brainweave.evaluation.published import published
-from brainweave.evaluation.report import PAGE, earlier
+from brainweave.evaluation.report import LAYOUTS, PAGE, earlier
 from brainweave.evaluation.scans import Scale
 from brainweave.evaluation.settings import FEATURES, Settings
 from brainweave.progress import Reporter
 
 KEPT = ".features"  # in a report's folder
+LPIPS = "lpips"  # has weights and is no extractor
 _SCALES: tuple[Scale, ...] = ("auto", "shared", "volume")
 
 
@@ -53,13 +55,29 @@ def run(request: Request, *, losses: Losses | None = None) -> str:
     """Evaluates and writes; returns what to say.
 
     Raises RecipeError for options that are not understood and OutputError for a folder with other
-    things in it, both before any work.
+    things in it, both before any work; a folder made for nothing is taken away again.
     """
     reporter = Reporter()
-    cache = request.cache or request.out / KEPT
     settings, bootstrap = _settings(request), _bootstrap(request.bootstrap)
+    _require_fitting(request, losses)
+    new = not request.out.exists()
     if earlier(request.out):
         reporter.say(f"{request.out} holds a report, which will be replaced")
+    try:
+        return _written(request, settings, bootstrap, losses, reporter)
+    finally:
+        if new and not any(request.out.iterdir()):
+            request.out.rmdir()
+
+
+def _written(
+    request: Request,
+    settings: Settings,
+    bootstrap: tuple[int, int],
+    losses: Losses | None,
+    reporter: Reporter,
+) -> str:
+    cache = request.cache or request.out / KEPT
     if request.priors is not None:
         settings = _with_priors(settings, request.priors, request.scheme, reporter)
     if request.layout:
@@ -96,14 +114,43 @@ def write_priors(cohort: Path, out: Path, *, scheme: str = "muse", modality: str
     return f"{out}: {len(priors.names)} regions from {priors.count} label maps"
 
 
+def _require_fitting(request: Request, losses: Losses | None) -> None:
+    """Refuses options that would do nothing beside the others."""
+    given = {
+        "--model": losses is not None,
+        "--by": bool(request.by),
+        "--metrics": bool(request.metrics),
+        "--paired": request.paired,
+    }
+    idle = [name for name, there in given.items() if there]
+    if request.layout and idle:
+        raise RecipeError(f"--layout prints only a table: leave {' and '.join(idle)} out")
+    if request.recon is not None and request.layout != "slides":
+        raise RecipeError(f"--recon {request.recon}: goes with --layout slides, or leave it out")
+    if losses is not None and request.train is None:
+        raise RecipeError("--model: give what trained it with --train too")
+
+
 def _settings(request: Request) -> Settings:
-    if request.scale not in _SCALES:
-        raise RecipeError(f"--scale {request.scale}: one of {', '.join(_SCALES)} is needed")
+    for option, value, known in (
+        ("scale", request.scale, _SCALES),
+        ("scheme", request.scheme, SCHEMES),
+        ("layout", request.layout, ("", *LAYOUTS)),
+    ):
+        if value not in known:
+            names = ", ".join(filter(None, known))
+            raise RecipeError(f"--{option} {value}: one of {names} is needed")
     if request.draws < 2:
         raise RecipeError(f"--draws {request.draws}: two or more are needed, 50 are usual")
+    if request.seed < 0:
+        raise RecipeError(f"--seed {request.seed}: 0 or more is needed")
+    if not _words(request.features):
+        raise RecipeError(f"--features: none given; name one or more, as {','.join(FEATURES)}")
     spacing, shape = _triple(request.spacing, "spacing"), _triple(request.shape, "shape")
     if (spacing is None) != (shape is None):
         raise RecipeError("--spacing and --shape go together, as --spacing 2 --shape 80,96,80")
+    if shape is not None and any(edge % 1 for edge in shape):
+        raise RecipeError(f"--shape {request.shape}: whole numbers of voxels are needed")
     return Settings(
         modality=canonical_modality(request.modality),
         by=_words(request.by),
@@ -126,6 +173,10 @@ def _options(request: Request) -> dict[str, dict[str, Any]]:
         name, equals, path = word.partition("=")
         if not equals or not path:
             raise RecipeError(f"--weights {word}: NAME=PATH is needed, as medicalnet=resnet_50.pth")
+        if name not in (*_words(request.features), LPIPS):
+            raise RecipeError(f"--weights {word}: {name} is none of --features {request.features}")
+        if not Path(path).is_file():
+            raise RecipeError(f"--weights {word}: {path} is no file")
         options[name] = {"weights": Path(path)}
     if "medicalnet" in options:
         options["medicalnet"] |= {"depth": request.depth, "normalisation": request.normalisation}
@@ -135,25 +186,27 @@ def _options(request: Request) -> dict[str, dict[str, Any]]:
 def _with_priors(settings: Settings, path: Path, scheme: str, reporter: Reporter) -> Settings:
     """Priors from their file, or built now from a cohort with label maps."""
     if path.suffix == ".safetensors":
+        if not path.is_file():
+            raise EvaluationError(f"--priors {path}: no such file; `brainweave priors` writes one")
         return replace(settings, priors=Priors.load(path))
     cohort = open_cohort(path, modality="labels", ages=False)
     return replace(settings, priors=build_priors(cohort, regions=scheme, reporter=reporter))
 
 
 def _words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())
+    """What stands between commas, each once."""
+    return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
 
 
 def _triple(text: str, name: str) -> tuple[float, float, float] | None:
     """One number for all axes or three between commas; None for no text."""
-    words = _words(text)
     try:
-        numbers = [float(word) for word in words]
+        numbers = [float(word) for word in text.split(",")] if text else []
     except ValueError:
         numbers = []
     if not text:
         return None
-    if len(numbers) not in (1, 3) or min(numbers) <= 0:
+    if len(numbers) not in (1, 3) or not all(0 < number < math.inf for number in numbers):
         raise RecipeError(f"--{name} {text}: one or three numbers above 0 are needed, as 80,96,80")
     i, j, k = numbers * 3 if len(numbers) == 1 else numbers
     return i, j, k

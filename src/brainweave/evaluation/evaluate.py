@@ -13,23 +13,26 @@ from brainweave.data.cohort import Cohort
 from brainweave.data.readers import open_cohort
 from brainweave.errors import CohortError, EvaluationError
 from brainweave.evaluation.bench import Bench, Chapter
+from brainweave.evaluation.comparison import METRICS
 from brainweave.evaluation.copying import copying
 from brainweave.evaluation.likeness import likeness
 from brainweave.evaluation.maturity import maturity
 from brainweave.evaluation.membership import membership
+from brainweave.evaluation.nulls import FEWEST
 from brainweave.evaluation.obedience import obedience
 from brainweave.evaluation.overview import overview
+from brainweave.evaluation.paired import matched
 from brainweave.evaluation.pairing import pairing
 from brainweave.evaluation.report import Finding, Report
 from brainweave.evaluation.scans import Scans, open_sides
 from brainweave.evaluation.settings import Settings
-from brainweave.evaluation.structure import structure
+from brainweave.evaluation.structure import REGIONS, structure
 from brainweave.progress import Reporter
 from brainweave.version import VERSION
 
 Source = Cohort | Path | str
 Losses = Callable[[Cohort], Float[np.ndarray, "n"]]
-_FEWEST = 4  # real volumes without which there is no null
+_CHAPTERS = (overview, likeness, structure, maturity, obedience, copying)
 
 
 def evaluate(
@@ -51,33 +54,22 @@ def evaluate(
     Raises CohortError, VolumeError or ShapeError for unusable volumes, EvaluationError for too few.
     """
     settings, reporter = settings or Settings(), reporter or Reporter(quiet=True)
+    if losses is not None and train is None:
+        raise EvaluationError("membership needs the volumes that trained the model: give --train")
     sources = {"real": real, "made": made, **({} if train is None else {"train": train})}
     bench, facts = prepare(sources, settings, cache=cache, reporter=reporter)
-    chapters = [overview(bench), likeness(bench), structure(bench)]
-    chapters += [maturity(bench), obedience(bench)]
-    chapters.append(copying(bench))
+    chapters = [_left_out(bench), *(chapter(bench) for chapter in _CHAPTERS)]
     if losses is not None:
         chapters.append(_membership(bench, losses))
     if settings.paired:
         chapters.append(pairing(bench))
-    spaces = {
-        space.name: f"{space.extractor.dimension} numbers, {space.digest[:12]}"
-        for space in bench.spaces
-    }
-    versions = {
-        "brainweave": VERSION,
-        "python": sys.version.split()[0],
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-    }
     return Report(
         title=f"{bench.made.name.capitalize()} volumes against real ones",
         findings=_unique([finding for c in chapters for finding in c.findings]),
         scores=tuple(score for c in chapters for score in c.scores),
         figures=tuple(figure for c in chapters for figure in c.figures),
         tables=tuple(table for c in chapters for table in c.tables),
-        facts={**facts, "features": spaces, "versions": versions},
+        facts={**facts, **_tools(bench)},
     )
 
 
@@ -85,10 +77,13 @@ def prepare(
     sources: Mapping[str, Source], settings: Settings, *, cache: Path | None, reporter: Reporter
 ) -> tuple[Bench, dict[str, object]]:
     """Opens, checks and describes all sides, "real" first; and the facts that a report names."""
+    if unknown := [name for name in settings.metrics or () if name not in METRICS]:
+        raise EvaluationError(f"no metric {unknown[0]!r}; there are {', '.join(METRICS)}")
     cohorts = {name: _opened(name, source, settings.modality) for name, source in sources.items()}
-    if len(cohorts["real"]) < _FEWEST or len(cohorts["made"]) < 2:
+    persons = len({subject.subject for subject in cohorts["real"]})
+    if persons < FEWEST or len(cohorts["made"]) < 2:
         raise EvaluationError(
-            f"{len(cohorts['real'])} real and {len(cohorts['made'])} made volumes: {_FEWEST} real "
+            f"{persons} real persons and {len(cohorts['made'])} made volumes: {FEWEST} real "
             "and 2 made ones are the least that can be compared, 50 of each say something"
         )
     reporter.say(f"{', '.join(f'{len(c)} {name}' for name, c in cohorts.items())}: checking")
@@ -100,6 +95,8 @@ def prepare(
         scale=settings.scale,
     )
     reporter.say(said)
+    for name in ("made",) * settings.paired + ("recon",) * ("recon" in sides):
+        matched(sides["real"], sides[name])
     bench = Bench.of(sides, settings, cache, reporter)
     compared = {name: _counted(scans, cohorts[name].source) for name, scans in sides.items()}
     chosen = {
@@ -129,6 +126,29 @@ def _opened(name: str, source: Source, modality: str) -> Cohort:
     return cohort
 
 
+def _left_out(bench: Bench) -> Chapter:
+    """What was asked for and could not be computed; of regions `structure` tells."""
+    told = {name: why for name, why in bench.left.items() if name != REGIONS}
+    texts = [f"{name} features were left out: {why}" for name, why in told.items()]
+    return Chapter(findings=[Finding("distrust", "fair", text) for text in texts])
+
+
+def _tools(bench: Bench) -> dict[str, object]:
+    """Whose numbers they are: extractors and versions."""
+    spaces = {
+        space.name: f"{space.extractor.dimension} numbers, {space.digest[:12]}"
+        for space in bench.spaces
+    }
+    versions = {
+        "brainweave": VERSION,
+        "python": sys.version.split()[0],
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+    }
+    return {"features": spaces, "versions": versions}
+
+
 def _counted(scans: Scans, source: str) -> str:
     persons = len(set(scans.persons))
     whose = (
@@ -141,14 +161,15 @@ def _counted(scans: Scans, source: str) -> str:
 
 def _membership(bench: Bench, losses: Losses) -> Chapter:
     """Whether the model's loss tells who trained it."""
-    if bench.train is None:
-        raise EvaluationError("membership needs the volumes that trained the model: give --train")
-    found = membership(
-        losses(Cohort(bench.train.subjects, "train")),
-        losses(Cohort(bench.real.subjects, "real")),
-        persons=(bench.train.persons, bench.real.persons),
-        seed=bench.settings.seed,
-    )
+    assert bench.train is not None
+    sides = bench.train, bench.real
+    members, others = (losses(Cohort(side.subjects, side.name)) for side in sides)
+    persons = bench.train.persons, bench.real.persons
+    try:
+        found = membership(members, others, persons=persons, seed=bench.settings.seed)
+    except EvaluationError as error:
+        text = f"Whether the model's loss tells who trained it was not tested: {error}"
+        return Chapter(findings=[Finding("copy", "unknown", text)])
     area = found.scores[0]
     told = area.low is not None and area.low > 0.5
     text = (

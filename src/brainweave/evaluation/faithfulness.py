@@ -160,6 +160,11 @@ def _sides(real: Looks, made: Looks, train: Looks | None) -> tuple[dict[str, Loo
     if train is None:
         return {"real": real, "made": made}, []
     own = np.isin(real.persons, train.persons)
+    if own.all():
+        raise EvaluationError(
+            "every real person has an id that is in train too; give real volumes that did not "
+            "train, and ids that differ between persons"
+        )
     said = [f"{own.sum()} real volumes are of persons in train: not judged."] if own.any() else []
     return {"real": real.take(~own), "made": made, "train": train}, said
 

@@ -12,7 +12,7 @@ from brainweave.evaluation.appearance import SIGNS, signs, told
 from brainweave.evaluation.base import Indices, Score
 from brainweave.evaluation.bench import Bench, Chapter
 from brainweave.evaluation.comparison import standardise
-from brainweave.evaluation.distribution import mmd, mmd_test
+from brainweave.evaluation.distribution import frechet_infinity, mmd, mmd_test
 from brainweave.evaluation.diversity import diversity
 from brainweave.evaluation.effects import effects
 from brainweave.evaluation.report import Finding, Grade, Table
@@ -20,6 +20,7 @@ from brainweave.evaluation.scans import Scans
 
 CLEAR, NOTED = 3.0, 2.0  # |z| that is called different, and that may be chance
 FEWEST = 20  # scans of each side that a stratum needs
+LEAST = 10  # volumes a side on which an answer in words rests
 APPEARANCE = "appearance"
 DECADE = "age_bin"
 
@@ -73,8 +74,9 @@ def strata(scans: Scans, column: str) -> list[str]:
 
 
 def _permuted(bench: Bench, chapter: Chapter) -> None:
-    """The permutation test of every feature space: exact at any number, and the sharpest here."""
-    rows = []
+    """The permutation test of every feature space, exact at any number, and the Frechet distance
+    at endless numbers where there are enough volumes for it."""
+    rows, refused = [], {}
     for space in bench.spaces:
         persons = [bench.real.persons[i] for i in space.apart]
         sides = standardise(space.vectors["real"][space.apart], space.vectors["made"])
@@ -82,19 +84,28 @@ def _permuted(bench: Bench, chapter: Chapter) -> None:
         p = mmd_test(
             sides.real, sides.made, persons=(persons, bench.made.persons), seed=bench.settings.seed
         )
-        rows.append((space.name, squared, p, len(sides.real), len(sides.made)))
+        endless = None
+        try:
+            endless = frechet_infinity(sides.real, sides.made, seed=bench.settings.seed)
+        except EvaluationError as error:
+            refused[space.name] = str(error)
+        rows.append((space.name, squared, p, endless, len(sides.real), len(sides.made)))
         if sides.said:
             chapter.findings.append(Finding("distrust", "unknown", f"{space.name}: {sides.said}."))
     chapter.tables.append(
         Table(
             "Features",
             "Are real and made volumes exchangeable?",
-            ("features", "MMD², all volumes", "p", "real", "made"),
+            ("features", "MMD², all volumes", "p", "FD-infinity", "real", "made"),
             tuple(rows),
             "p: the share of random exchanges of persons between the two sides with an MMD² at "
-            "least as large (999 exchanges); unbiased and not clamped, so below 0 is possible.",
+            "least as large (999 exchanges); unbiased and not clamped, so below 0 is possible. "
+            "FD-infinity: the Frechet distance extrapolated to endless volumes; empty: too few.",
         )
     )
+    if refused:
+        text = f"FD-infinity was refused for {', '.join(refused)}: {next(iter(refused.values()))}"
+        chapter.findings.append(Finding("distrust", "unknown", text))
 
 
 def _appearance(bench: Bench, chapter: Chapter) -> None:
@@ -149,6 +160,10 @@ def _verdict(scores: Sequence[Score], bench: Bench) -> Finding:
         f"{len(clear)} of {len(judged)} comparisons of features lie beyond {CLEAR:g} standard "
         f"deviations of what {n} real volumes score against {n} others"
     )
+    if n < LEAST:
+        return Finding(
+            "like", "unknown", f"{text}: {n} are too few to answer, {LEAST} is the least."
+        )
     if clear:
         furthest = ", ".join(f"{s.name} (z {s.z:.1f})" for s in clear[:3])
         return Finding("like", "bad", f"{text}; the furthest: {furthest}.")

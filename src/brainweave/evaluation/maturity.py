@@ -6,10 +6,10 @@ from brainweave.errors import EvaluationError
 from brainweave.evaluation.axes import Axes
 from brainweave.evaluation.bench import Bench, Chapter
 from brainweave.evaluation.charts import histogram
-from brainweave.evaluation.comparison import compare
 from brainweave.evaluation.faithfulness import Looks, apparent
 from brainweave.evaluation.lowres import AGE, blocks
 from brainweave.evaluation.report import Figure, Finding
+from brainweave.evaluation.volumetry import compare_regions
 
 SECTION = "Age and sex"
 CLEAR = 3.0  # |z| that is called different
@@ -26,20 +26,18 @@ def maturity(bench: Bench) -> Chapter:
         real, made = apparent(
             looks["real"], looks["made"], looks.get("train"), seed=bench.settings.seed
         )
-        (score,) = compare(
+        _, score = compare_regions(
             real.seen[:, None],
             made[:, None],
-            real_persons=real.persons,
-            made_persons=bench.made.persons,
-            name="age seen",
-            metrics=["shift"],
-            draws=bench.settings.draws,
+            ["age seen"],
+            real.persons,
+            bench.made.persons,
             seed=bench.settings.seed,
         )
     except EvaluationError as error:
         text = f"How old volumes look was not compared: {error}"
         return Chapter(findings=[Finding("distrust", "unknown", text)])
-    chapter = Chapter(scores=[replace(score, name="age seen/shift")])
+    chapter = Chapter(scores=[replace(score, name="age seen/effect")])
     if abs(score.z or 0) > CLEAR:
         word = "younger" if made.mean() < real.seen.mean() else "older"
         text = (

@@ -11,15 +11,16 @@ from brainweave.evaluation.bench import Bench, Chapter
 from brainweave.evaluation.charts import Line, scatter
 from brainweave.evaluation.faithfulness import Looks, Obedience, age, sex
 from brainweave.evaluation.lowres import AGE, blocks
-from brainweave.evaluation.report import Figure, Finding, Grade, Table
+from brainweave.evaluation.report import Figure, Finding, Grade, Table, Topic
 
 SECTION = "Age and sex"
+HARDLY = "cannot be told: the judge hardly sees it in real volumes"
 WEAK, NONE = 0.75, 0.25  # parts of what real volumes show, below which one obeys partly, not at all
 
 
 def obedience(bench: Bench) -> Chapter:
     """Age and sex, each where enough volumes of every side have it."""
-    chapter = Chapter()
+    chapter, untested = Chapter(), []
     looks = {
         side: Looks.of(scans, blocks(scans, AGE, bench.reporter))
         for side, scans in bench.sides.items()
@@ -32,8 +33,7 @@ def obedience(bench: Bench) -> Chapter:
                 looks["real"], looks["made"], looks.get("train"), seed=bench.settings.seed
             )
         except EvaluationError as error:
-            text = f"Whether {name} is obeyed was not tested: {error}"
-            chapter.findings.append(Finding("obey", "unknown", text))
+            untested.append(f"Whether {name} is obeyed was not tested: {error}")
             continue
         chapter.scores += found.scores
         chapter.findings.append(_age(found) if name == "age" else _sex(found))
@@ -41,24 +41,35 @@ def obedience(bench: Bench) -> Chapter:
         chapter.tables.append(_table(name, found))
         if name == "age":
             chapter.figures.append(_picture(found))
+    # one that was tested answers the question; the other is then no answer but a doubt
+    topic: Topic = "distrust" if chapter.scores else "obey"
+    chapter.findings += [Finding(topic, "unknown", text) for text in untested]
     return chapter
 
 
 def _age(found: Obedience) -> Finding:
     """Correlation and slope beside the judge's own."""
-    r, slope = _named(found, "age r"), _named(found, "age slope corrected")
+    r = _named(found, "age r")
+    if not any(score.name == "age slope corrected" for score in found.scores):
+        text = f"Whether age is obeyed {HARDLY} (r {r.null_mean or 0:.2f})."
+        return Finding("obey", "unknown", text)
+    slope = _named(found, "age slope corrected")
     text = (
         f"Age as seen correlates with the age asked at r {r.value:.2f}{_span(r)}, real volumes "
         f"{r.null_mean or 0:.2f}; a year asked is {slope.value:.2f}{_span(slope)} years seen, "
         "corrected for what the judge misses in real volumes."
     )
-    share = min(r.value / max(r.null_mean or 0, 1e-9), slope.value)
+    steep = min(slope.value, 1 / max(slope.value, 1e-9))  # three years seen for one is no obedience
+    share = min(r.value / max(r.null_mean or 0, 1e-9), steep)
     return Finding("obey", _grade(share), text)
 
 
 def _sex(found: Obedience) -> Finding:
     """How well sex is told apart beside real volumes."""
-    auc = _named(found, "sex auc")
+    auc, real = _named(found, "sex auc"), _named(found, "real sex auc")
+    if not (real.low or 0) > 0.5:
+        text = f"Whether sex is obeyed {HARDLY} (area {real.value:.2f}{_span(real)}, chance 0.50)."
+        return Finding("obey", "unknown", text)
     text = (
         f"Sex as asked is told apart with an area of {auc.value:.2f}{_span(auc)}, in real volumes "
         f"{auc.null_mean or 0:.2f} (chance: 0.50)."

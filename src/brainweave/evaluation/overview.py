@@ -9,7 +9,7 @@ from brainweave.evaluation.report import Figure, Finding, Grade
 from brainweave.evaluation.scans import EDGE, Scans
 
 SECTION = "Volumes"
-FEW, SMALL = 20, 50  # volumes of a side that say nearly nothing, and little
+FEW, ROUGH, SMALL = 20, 30, 50  # persons: nearly nothing, a rough z, only large differences
 _SHOWN = 6  # columns of the montage
 _ALIKE = 0.5  # correlation with the mean real volume below which one is called no such brain
 _SHIFT = 0.2  # shares of a site that differ by more are a shift
@@ -81,6 +81,7 @@ def _numbers(bench: Bench, chapter: Chapter) -> None:
         if persons < SMALL:
             grade: Grade = "bad" if persons < FEW else "fair"
             what = "say next to nothing" if persons < FEW else "show only large differences"
+            what += ", and z is rough" if FEW <= persons < ROUGH else ""
             text = f"{persons} {name} {'heads' if name == 'made' else 'persons'}: so few {what}."
             chapter.findings.append(Finding("distrust", grade, text))
 
@@ -128,7 +129,10 @@ def _sites(bench: Bench, chapter: Chapter) -> None:
 def _strange(bench: Bench, chapter: Chapter) -> None:
     """Volumes that do not look like the real mean at all."""
     mean = np.mean(
-        [bench.real.load(i) for i in _spread(np.arange(len(bench.real)), min(40, len(bench.real)))],
+        [
+            bench.real.load(int(i))
+            for i in _spread(np.arange(len(bench.real)), min(40, len(bench.real)))
+        ],
         axis=0,
     )
     for name, scans in (("real", bench.real), ("made", bench.made)):
@@ -138,8 +142,9 @@ def _strange(bench: Bench, chapter: Chapter) -> None:
             if not _correlation(mean[head], volume[head]) > _ALIKE:
                 odd.append(scans[index].id)
         if odd:
+            look = "volume looks" if len(odd) == 1 else "volumes look"
             text = (
-                f"{len(odd)} {name} volumes look like no brain of this space (correlation with the "
+                f"{len(odd)} {name} {look} like no brain of this space (correlation with the "
                 f"real mean below {_ALIKE:g}), the first: {', '.join(odd[:3])}."
             )
             chapter.findings.append(Finding("distrust", "bad", text))

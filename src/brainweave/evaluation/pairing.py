@@ -1,5 +1,7 @@
 """Volume by volume: made against real ones of the same ids, whole and inside masks."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from brainweave.data.montage import png, sheet
@@ -9,6 +11,7 @@ from brainweave.evaluation.brasyn import compare_brasyn
 from brainweave.evaluation.paired import Comparison, compare_pairs, matched
 from brainweave.evaluation.perceptual import compare_lpips, lpips_distance
 from brainweave.evaluation.report import Figure, Finding, Table
+from brainweave.evaluation.scans import Scans
 from brainweave.evaluation.segmentation import compare_segmentations
 
 _SHOWN = 4  # pairs
@@ -19,22 +22,33 @@ def pairing(bench: Bench) -> Chapter:
     Dice, LPIPS where its weights are."""
     bench.reporter.say("comparing pairs")
     real, made, seed = bench.real, bench.made, bench.settings.seed
-    found = [compare_pairs(real, made, seed=seed)]
-    masked = all("seg" in subject.images for subject in real.subjects)
-    if masked:
-        found.append(compare_brasyn(real, made, seed=seed))
-    if masked and all("seg" in subject.images for subject in made.subjects):
-        found.append(compare_segmentations(real, made, seed=seed))
-    chapter = Chapter()
-    try:
-        distance = lpips_distance(**bench.settings.options.get("lpips", {}))
-        found.append(compare_lpips(real, made, distance, seed=seed))
-    except EvaluationError as error:
-        chapter.findings.append(Finding("distrust", "unknown", f"LPIPS was not measured: {error}"))
+    found, chapter = [compare_pairs(real, made, seed=seed)], Chapter()
+    for name, compared in _further(bench).items():
+        try:
+            found.append(compared(real, made, seed=seed))
+        except EvaluationError as error:
+            text = f"{name} was not measured: {error}"
+            chapter.findings.append(Finding("distrust", "unknown", text))
     chapter.scores += [score for one in found for score in one.scores]
     chapter.tables += _tables(found)
     chapter.figures.append(_picture(bench))
     return chapter
+
+
+def _further(bench: Bench) -> dict[str, Callable[..., Comparison]]:
+    """What takes more than two volumes: label maps, or a network's weights."""
+    masked = [all("seg" in s.images for s in side.subjects) for side in (bench.real, bench.made)]
+    wanted: dict[str, Callable[..., Comparison]] = {}
+    if masked[0]:
+        wanted["The BraSyn protocol"] = compare_brasyn
+    if all(masked):
+        wanted["Overlap of tumours"] = compare_segmentations
+
+    def lpips(real: Scans, made: Scans, *, seed: int) -> Comparison:
+        distance = lpips_distance(**bench.settings.options.get("lpips", {}))
+        return compare_lpips(real, made, distance, seed=seed)
+
+    return {**wanted, "LPIPS": lpips}
 
 
 def _tables(found: list[Comparison]) -> list[Table]:

@@ -1,5 +1,6 @@
 """Tables as others print them, so that their protocols can be repeated on the same volumes."""
 
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -24,9 +25,9 @@ def published(layout: str, bench: Bench, *, bootstrap: Size = (200, 20)) -> str:
 
     Raises EvaluationError for another layout and where the volumes do not allow it.
     """
-    if layout not in _LAYOUTS:
-        raise EvaluationError(f"no layout {layout!r}; there are {', '.join(_LAYOUTS)}")
-    return _LAYOUTS[layout](bench, bootstrap)
+    if layout not in _TABLES:
+        raise EvaluationError(f"no layout {layout!r}; there are {', '.join(_TABLES)}")
+    return _TABLES[layout](bench, bootstrap)
 
 
 def _slides(bench: Bench, bootstrap: Size) -> str:
@@ -68,10 +69,11 @@ def _slide(bench: Bench, space: Space, bootstrap: Size) -> str:
 def _reconstructed(bench: Bench) -> str:
     """LPIPS where its weights are, PSNR and SSIM of the reconstructions."""
     found = compare_pairs(bench.real, bench.sides["recon"], seed=bench.settings.seed)
-    numbers = {
-        label: [float(row[key]) for row in found.rows if row[key] is not None]
-        for label, key in (("PSNR", "psnr"), ("SSIM", "ssim"))
-    }
+    numbers = {"PSNR": [row["psnr"] for row in found.rows if row["psnr"] < math.inf]}
+    if equal := len(found.rows) - len(numbers["PSNR"]):
+        bench.reporter.say(f"PSNR is without {equal} reconstructions that equal their volume")
+    numbers = {name: values for name, values in numbers.items() if values}
+    numbers["SSIM"] = [row["ssim"] for row in found.rows]
     try:
         distance = lpips_distance(**bench.settings.options.get("lpips", {}))
     except EvaluationError as error:
@@ -145,7 +147,7 @@ def _segmenter(bench: Bench) -> Callable[[Scans, int], Labelled]:
     return segment
 
 
-_LAYOUTS: dict[str, Callable[[Bench, Size], str]] = {
+_TABLES: dict[str, Callable[[Bench, Size], str]] = {
     "slides": _slides,
     "medmetric": _medmetric,
     "flowlet": _flowlet,

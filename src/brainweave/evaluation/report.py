@@ -31,7 +31,12 @@ ANSWERS: dict[Topic, dict[Grade, str]] = {
     "like": {"good": "No difference found", "fair": "Nearly", "bad": "No"},
     "obey": {"good": "Yes", "fair": "Partly", "bad": "No"},
     "copy": {"good": "No sign of it", "unknown": "Cannot tell", "fair": "Perhaps", "bad": "Yes"},
-    "distrust": {"good": "Nothing noted", "fair": "Read with care", "bad": "Do not rely on it"},
+    "distrust": {
+        "good": "Nothing noted",
+        "unknown": "See the notes",
+        "fair": "Read with care",
+        "bad": "Do not rely on it",
+    },
 }
 _SEVERITY: tuple[Grade, ...] = ("good", "unknown", "fair", "bad")
 

@@ -1,6 +1,6 @@
 """Are the parts of the brain as large as in real ones, at every age? The chapter on anatomy."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from brainweave.evaluation.report import Figure, Finding, Table
 from brainweave.evaluation.volumetry import AgeCurve, Aged, ageing, compare_regions
 
 SECTION = "Anatomy"
+REGIONS = "regions"  # the extractor
 CLEAR = 3.0  # |z| that is called different
 _CURVES = 6  # drawn
 _TOLD = 4  # regions named in a sentence
@@ -27,15 +28,13 @@ def structure(bench: Bench) -> Chapter:
     chapter = Chapter()
     try:
         space = regions_of(bench)
+        names = list(space.extractor.preprocessing["names"])
+        ml = {side: np.exp(vectors) for side, vectors in space.vectors.items()}
+        persons = bench.real.persons, bench.made.persons
+        scores = compare_regions(ml["real"], ml["made"], names, *persons, seed=bench.settings.seed)
     except EvaluationError as error:
-        chapter.findings.append(Finding("distrust", "fair", f"Anatomy was not measured: {error}"))
+        chapter.findings.append(Finding("distrust", "fair", f"Anatomy was not compared: {error}"))
         return chapter
-    names = list(space.extractor.preprocessing["names"])
-    ml = {side: np.exp(vectors) for side, vectors in space.vectors.items()}
-    seed = bench.settings.seed
-    scores = compare_regions(
-        ml["real"], ml["made"], names, bench.real.persons, bench.made.persons, seed=seed
-    )
     chapter.scores += scores
     _told(names, ml, scores, chapter)
     paired, indices = asymmetry(names, ml["real"])
@@ -54,8 +53,14 @@ def structure(bench: Bench) -> Chapter:
 
 
 def regions_of(bench: Bench) -> Space:
-    """The regions of all sides, measured now where they are none of the features compared."""
-    return next((s for s in bench.spaces if s.name == "regions"), None) or bench.space("regions")
+    """The regions of all sides, measured now where they are none of the features compared.
+
+    Raises EvaluationError where a volume cannot be measured.
+    """
+    if reason := bench.left.get(REGIONS):
+        raise EvaluationError(reason)
+    found = next((space for space in bench.spaces if space.name == REGIONS), None)
+    return found or bench.described(bench.extractor(REGIONS))
 
 
 def _told(
@@ -65,16 +70,12 @@ def _told(
     effect = {s.name.split("/")[1]: s for s in scores if s.name.endswith("/effect")}
     distance = {s.name.split("/")[1]: s for s in scores if s.name.endswith("/wasserstein")}
     means = {side: values.mean(0) for side, values in ml.items()}
-    change = {n: means["made"][i] / means["real"][i] - 1 for i, n in enumerate(names)}
-    clear = [n for n in names if abs(effect[n].z or 0) > CLEAR]
-    if clear:
-        clear.sort(key=lambda name: -abs(effect[name].z or 0))
-        words = [
-            f"{n} {'larger' if change[n] > 0 else 'smaller'} by {abs(change[n]):.0%}"
-            for n in clear[:_TOLD]
-        ]
-        more = f", and {len(clear) - _TOLD} more" if len(clear) > _TOLD else ""
-        text = f"Regions differ in size: {', '.join(words)}{more}."
+    clear = {n: s.value for n, s in effect.items() if abs(s.z or 0) > CLEAR}
+    if words := _sizes(
+        clear, {n: means["made"][i] / means["real"][i] - 1 for i, n in enumerate(names)}
+    ):
+        more = f", and {len(words) - _TOLD} more" if len(words) > _TOLD else ""
+        text = f"Regions differ in size: {', '.join(words[:_TOLD])}{more}."
         chapter.findings.append(Finding("like", "bad", text))
     rows = tuple(
         (
@@ -112,6 +113,22 @@ def _told(
             "Cohen's d with its 95 % interval; 0: as large as in real brains.",
         )
     )
+
+
+def _sizes(effects: Mapping[str, float], change: Mapping[str, float]) -> list[str]:
+    """Regions with their change of size in words, the largest changes first; both sides as one
+    where both change the same way."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(effects, key=lambda name: -abs(change[name])):
+        bare = name.removeprefix("left ").removeprefix("right ")
+        sides = [f"left {bare}", f"right {bare}"]
+        paired = all(s in effects and effects[s] * effects[name] > 0 for s in sides)
+        found.setdefault(bare if paired else name, sides if paired else [name])
+    return [
+        f"{name} {'larger' if change[own[0]] > 0 else 'smaller'} by "
+        f"{abs(float(np.mean([change[one] for one in own]))):.0%}"
+        for name, own in found.items()
+    ]
 
 
 def _ageing(bench: Bench, names: Sequence[str], ml: dict[str, Vectors], chapter: Chapter) -> None:

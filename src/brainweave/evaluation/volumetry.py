@@ -183,7 +183,9 @@ class _Band:
         return np.abs(values - mean) <= half
 
 
-def _shares(real: Aged, made: Aged, draws: int, seed: int) -> tuple[Table, Table]:
+def _shares(
+    real: Aged, made: Aged, draws: int, seed: int
+) -> tuple[Table, Float[np.ndarray, "d r"]]:
     """Per draw: the share of real volumes in a band of other persons, and of made ones in it."""
     random = np.random.default_rng(seed + 2)
     null, shares = [], []

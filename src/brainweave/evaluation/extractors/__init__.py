@@ -40,5 +40,6 @@ def extractor(name: str, **options: Any) -> Extractor:
     known = inspect.signature(made).parameters
     for option in options:
         if option not in known:
-            raise EvaluationError(f"{name} has no option {option!r}{hint(option, known)}")
+            others = hint(option, known) if known else "; it takes none"
+            raise EvaluationError(f"{name} has no option {option!r}{others}")
     return made(**options)
