@@ -134,7 +134,7 @@ def test_the_summary_tells_findings_then_scores() -> None:
 
 
 def test_the_columns_of_the_summary_are_aligned() -> None:
-    head, first, second = report().summary().splitlines()[-3:]
+    head, first, second = str(report()).splitlines()[-3:]
     assert first.index("0.3") + 3 == second.index("0.5") + 3 == head.index("value") + 5
 
 

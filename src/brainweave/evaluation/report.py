@@ -104,7 +104,9 @@ class Report:
         return max(grades or ["good" if topic == "distrust" else "unknown"], key=_SEVERITY.index)
 
     def answer(self, topic: Topic) -> str:
-        """A topic's grade in words."""
+        """A topic's grade in words; "Not tested" where nothing was found out about it."""
+        if topic != "distrust" and not any(found.topic == topic for found in self.findings):
+            return "Not tested"
         return ANSWERS[topic].get(self.grade(topic), "Not tested")
 
     def save(self, folder: Path) -> None:
