@@ -14,7 +14,7 @@ from brainweave.evaluation import Settings, comparison, effects, evaluate, paire
 from brainweave.evaluation.appearance import SIGNS
 from brainweave.evaluation.base import Score
 from brainweave.evaluation.extractors import REGISTRY, extractor
-from brainweave.evaluation.report import CSV, JSON, LAYOUTS, PAGE, Report
+from brainweave.evaluation.report import ANSWERS, CSV, JSON, LAYOUTS, PAGE, QUESTIONS, Report
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = {name: (DOCS / name).read_text() for name in ("reference/metrics.md", "how-to/evaluate.md")}
@@ -65,6 +65,15 @@ def test_every_option_has_a_row_and_no_other(command: str) -> None:
 def test_every_file_and_field_of_a_report_has_a_row() -> None:
     files = {PAGE, JSON, CSV, *(f"{layout}.md" for layout in LAYOUTS)}
     assert files | set(Score.__dataclass_fields__) <= named("Files of a report")
+
+
+def test_every_question_of_a_report_has_a_row_with_its_answers() -> None:
+    for topic, question in QUESTIONS.items():
+        row = re.search(
+            rf"^\| {re.escape(question)} \|.*$", PAGES["how-to/evaluate.md"], re.MULTILINE
+        )
+        assert row is not None
+        assert [answer for answer in ANSWERS[topic].values() if answer not in row[0]] == []
 
 
 @pytest.mark.parametrize("made", [evaluate, Settings, Score, Report])
