@@ -7,6 +7,7 @@ Prints two tables, writes all reports below FOLDER; run again, and finished case
 """
 
 import argparse
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,6 @@ from scipy.ndimage import (
 )
 
 from brainweave import Cohort, Report, Score, Subject, Volume, evaluate
-from brainweave.data.files import write_json
 from brainweave.evaluation.priors import Priors, build_priors
 from brainweave.evaluation.settings import Settings
 from brainweave.progress import Reporter
@@ -118,7 +118,6 @@ def main() -> None:
                 reporter=reporter,
             )
             report.save(folder)
-            write_json(folder / ".words.json", [f"{f.topic}: {f.text}" for f in report.findings])
         found[name] = list(Report.load_scores(folder)), words(folder)
     print(
         f"{len(real)} real volumes, {len(other)} others, {len(train)} training; seed {asked.seed}"
@@ -186,9 +185,8 @@ def written(cohort: Cohort, name: str, change: Corruption, out: Path, seed: int)
 
 def words(folder: Path) -> list[str]:
     """The findings of a saved report."""
-    import json
-
-    return list(json.loads((folder / ".words.json").read_text()))
+    told = json.loads((folder / "findings.json").read_text())["findings"]
+    return [f"{finding['topic']}: {finding['text']}" for finding in told]
 
 
 def told(found: dict[str, tuple[list[Score], list[str]]]) -> str:

@@ -56,7 +56,7 @@ def test_a_report_names_sides_choices_features_and_versions(report: Report) -> N
     assert report.facts["compared"]["real"].startswith("20 volumes, ")
     assert report.facts["choices"]["draws"] == 4
     assert report.facts["choices"]["grid"].startswith("(32, 40, 32) voxels of (5.0, 5.0")
-    assert "176 numbers, " in report.facts["features"]["wavelet"]
+    assert "176 numbers of " in report.facts["features"]["wavelet"]
     assert {"brainweave", "python", "torch", "numpy", "scipy"} == set(report.facts["versions"])
 
 

@@ -4,9 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from judging import changed, known, remade, settled, snow, told
 
 from brainweave.data.cohort import Cohort
+from brainweave.errors import EvaluationError
 from brainweave.evaluation.bench import Bench
 from brainweave.evaluation.overview import overview
 
@@ -82,3 +84,18 @@ def test_a_persons_scans_count_as_one(bench: Bench) -> None:
     same = [replace(s, subject="one") for s in bench.real.subjects[:10]]
     real = [*same, *bench.real.subjects[10:]]
     assert "31 real persons" in told(overview(plain(bench, real=real)))
+
+
+def test_made_files_that_are_real_files_are_refused(bench: Bench) -> None:
+    with pytest.raises(EvaluationError, match=r"all \d+ made files are also among the real"):
+        overview(plain(bench, made=bench.real.subjects))
+
+
+def test_made_files_that_are_training_files_are_told(bench: Bench) -> None:
+    shown = plain(bench, made=bench.made.subjects, train=bench.made.subjects[:5])
+    assert "bad: 5 of 40 made files are also train files" in told(overview(shown), "copy")
+
+
+def test_real_persons_who_have_an_id_of_train_are_told(bench: Bench) -> None:
+    shown = plain(bench, train=bench.real.subjects[:5])
+    assert "5 of 40 real persons have an id that is in train" in told(overview(shown), "distrust")

@@ -15,7 +15,7 @@ SCORES = (
     Score("pca/kid", 0.1 + 0.2, -1.0, 3.5, 60, 1.0, 0.5, -1.4, "ab" * 32),
     Score("copy/nearer [site=a,b]", 0.5),
 )
-FILES = ["report.html", "scores.csv", "scores.json"]
+FILES = ["findings.json", "report.html", "scores.csv", "scores.json"]
 
 
 def report(*findings: Finding, scores: tuple[Score, ...] = SCORES) -> Report:
@@ -31,7 +31,7 @@ def test_saved_scores_are_what_they_were(tmp_path: Path) -> None:
     assert Report.load_scores(tmp_path / "out") == SCORES
 
 
-def test_a_report_is_three_files(tmp_path: Path) -> None:
+def test_a_report_is_four_files(tmp_path: Path) -> None:
     report().save(tmp_path / "new" / "out")
     assert names(tmp_path / "new" / "out") == FILES
 
@@ -141,3 +141,11 @@ def test_the_columns_of_the_summary_are_aligned() -> None:
 def test_a_table_with_a_short_row_is_refused() -> None:
     with pytest.raises(EvaluationError, match="1 cells, 2 columns"):
         Table("a", "b", ("c", "d"), (("e",),), "")
+
+
+def test_findings_and_facts_are_readable_by_programs(tmp_path: Path) -> None:
+    report(Finding("like", "bad", "They are too smooth.")).save(tmp_path)
+    saved = json.loads((tmp_path / "findings.json").read_text())
+    assert saved["answers"]["like"] == "No"
+    assert saved["findings"] == [{"topic": "like", "grade": "bad", "text": "They are too smooth."}]
+    assert saved["facts"] == {}

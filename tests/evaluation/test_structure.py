@@ -99,7 +99,7 @@ def test_priors_give_names_to_regions_and_their_sides(
     chapter = structure(remade(settled(measured, priors=priors), kept))
     names = set(values(chapter))
     assert {"anatomy/left cortex/effect", "asymmetry/cortex"} <= names
-    assert "Anatomy is CSF, grey and white matter only" not in told(chapter)
+    assert "Anatomy is CSF and brain as a whole" not in told(chapter)
 
 
 def test_one_head_at_several_ages_is_followed(measured: Bench, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from brainweave.evaluation.distribution import (
 from brainweave.evaluation.neighbours import Neighbourhood, neighbourhoods
 from brainweave.evaluation.nulls import Numbers, Pairs, Sets, draw, interval, share_error, spread
 
-Better = Literal["lower", "higher"]
+Better = Literal["lower", "higher", "zero"]
 Features = Float[np.ndarray, "_ d"]
 KS = (3, 5, 10)  # neighbours
 FLAT = 1e-6  # standard deviation, in parts of the largest value, that counts as none

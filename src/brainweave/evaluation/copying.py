@@ -46,8 +46,11 @@ def copying(bench: Bench) -> Chapter:
         chapter.findings.append(Finding("copy", "unknown", f"Copies were not looked for: {error}"))
         return chapter
     chapter.scores += [replace(s, name=f"copies/{s.name.replace('/', ' ')}") for s in found.scores]
-    grade = _GRADES[found.verdict]
-    chapter.findings.append(Finding("copy", "unknown" if _open(found) else grade, found.words))
+    if _open(found):
+        words = f"Nothing speaks of copies, but little could. {found.words}"
+        chapter.findings.append(Finding("copy", "unknown", words))
+    else:
+        chapter.findings.append(Finding("copy", _GRADES[found.verdict], found.words))
     chapter.findings += [Finding("distrust", "fair", words) for words in found.said[:-1]]
     _repeats(found, len(bench.made), chapter)
     chapter.tables.append(_tests(found))

@@ -11,7 +11,7 @@ from brainweave.evaluation.bench import Bench
 from brainweave.evaluation.comparison import Made, Real, distribution
 
 
-@distribution("shift", better="lower", by_default=False)
+@distribution("shift", better="zero", by_default=False)
 def shift(real: Real, made: Made) -> float:
     """How far the made mean lies above the real one, over all features; of standardised features
     of one column Cohen's d with the real standard deviation (Glass's delta)."""

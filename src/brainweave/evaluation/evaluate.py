@@ -1,5 +1,6 @@
 """`evaluate`: two sets of volumes in, a report out, whoever made them."""
 
+import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,7 +17,6 @@ from brainweave.evaluation.bench import Bench, Chapter
 from brainweave.evaluation.comparison import METRICS
 from brainweave.evaluation.copying import copying
 from brainweave.evaluation.likeness import likeness
-from brainweave.evaluation.maturity import maturity
 from brainweave.evaluation.membership import membership
 from brainweave.evaluation.nulls import FEWEST
 from brainweave.evaluation.obedience import obedience
@@ -32,7 +32,7 @@ from brainweave.version import VERSION
 
 Source = Cohort | Path | str
 Losses = Callable[[Cohort], Float[np.ndarray, "n"]]
-_CHAPTERS = (overview, likeness, structure, maturity, obedience, copying)
+_CHAPTERS = (overview, likeness, structure, obedience, copying)
 
 
 def evaluate(
@@ -136,7 +136,8 @@ def _left_out(bench: Bench) -> Chapter:
 def _tools(bench: Bench) -> dict[str, object]:
     """Whose numbers they are: extractors and versions."""
     spaces = {
-        space.name: f"{space.extractor.dimension} numbers, {space.digest[:12]}"
+        space.name: f"{space.extractor.dimension} numbers of "
+        f"{json.dumps(space.extractor.preprocessing, default=str)}, SHA-256 {space.digest}"
         for space in bench.spaces
     }
     versions = {

@@ -21,6 +21,7 @@ from brainweave.evaluation.scans import Scans
 CLEAR, NOTED = 3.0, 2.0  # |z| that is called different, and that may be chance
 FEWEST = 20  # scans of each side that a stratum needs
 LEAST = 10  # volumes a side on which an answer in words rests
+_FAR = 100.0  # |z|
 APPEARANCE = "appearance"
 DECADE = "age_bin"
 
@@ -100,12 +101,10 @@ def _permuted(bench: Bench, chapter: Chapter) -> None:
             tuple(rows),
             "p: the share of random exchanges of persons between the two sides with an MMD² at "
             "least as large (999 exchanges); unbiased and not clamped, so below 0 is possible. "
-            "FD-infinity: the Frechet distance extrapolated to endless volumes; empty: too few.",
+            "FD-infinity: the Frechet distance extrapolated to endless volumes. "
+            + " ".join(f"{name}: {reason}." for name, reason in refused.items()),
         )
     )
-    if refused:
-        text = f"FD-infinity was refused for {', '.join(refused)}: {next(iter(refused.values()))}"
-        chapter.findings.append(Finding("distrust", "unknown", text))
 
 
 def _appearance(bench: Bench, chapter: Chapter) -> None:
@@ -165,10 +164,16 @@ def _verdict(scores: Sequence[Score], bench: Bench) -> Finding:
             "like", "unknown", f"{text}: {n} are too few to answer, {LEAST} is the least."
         )
     if clear:
-        furthest = ", ".join(f"{s.name} (z {s.z:.1f})" for s in clear[:3])
+        furthest = ", ".join(f"{s.name} ({_z(s)})" for s in clear[:3])
         return Finding("like", "bad", f"{text}; the furthest: {furthest}.")
     grade: Grade = "good" if len(noted) <= 0.1 * len(judged) else "fair"
     return Finding("like", grade, f"{text}, {len(noted)} beyond {NOTED:g}.")
+
+
+def _z(score: Score) -> str:
+    """z as it is told: beyond 100 it says no more than that."""
+    z = score.z or 0.0
+    return f"z {z:.1f}" if abs(z) < _FAR else f"z beyond {_FAR if z > 0 else -_FAR:g}"
 
 
 def _strata(bench: Bench, column: str, chapter: Chapter) -> None:

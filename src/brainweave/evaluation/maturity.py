@@ -1,5 +1,6 @@
 """Do made volumes look as old as real ones? What a judge of age sees, whatever was asked."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from brainweave.errors import EvaluationError
@@ -7,7 +8,6 @@ from brainweave.evaluation.axes import Axes
 from brainweave.evaluation.bench import Bench, Chapter
 from brainweave.evaluation.charts import histogram
 from brainweave.evaluation.faithfulness import Looks, apparent
-from brainweave.evaluation.lowres import AGE, blocks
 from brainweave.evaluation.report import Figure, Finding
 from brainweave.evaluation.volumetry import compare_regions
 
@@ -15,13 +15,11 @@ SECTION = "Age and sex"
 CLEAR = 3.0  # |z| that is called different
 
 
-def maturity(bench: Bench) -> Chapter:
-    """The shift of the age seen, in words too; without enough real ages only that is said."""
-    looks = {
-        side: Looks.of(bench.sides[side], blocks(bench.sides[side], AGE, bench.reporter))
-        for side in ("real", "made", "train")
-        if side in bench.sides
-    }
+def maturity(bench: Bench, looks: Mapping[str, Looks]) -> Chapter:
+    """The shift of the age seen, in words too; without enough real ages only that is said.
+
+    looks: of every side by name.
+    """
     try:
         real, made = apparent(
             looks["real"], looks["made"], looks.get("train"), seed=bench.settings.seed

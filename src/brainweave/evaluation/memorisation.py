@@ -232,7 +232,8 @@ def _verdict(
     }
     name = max(leaning, key=lambda n: leaning[n].low) if leaning else HEADLINE
     test = tests[name]
-    share = f"{name} = {test.value:.2f} [{test.low:.2f}, {test.high:.2f}], chance 0.50"
+    said = name.replace("/", " ")
+    share = f"{said} = {test.value:.2f} [{test.low:.2f}, {test.high:.2f}], chance 0.50"
     if copied.any():
         return "copies", (
             f"Copies: {copied.sum()} of {len(copied)} made volumes are as near to a training "

@@ -11,9 +11,9 @@ from brainweave.evaluation.bench import Bench, Chapter
 from brainweave.evaluation.charts import Line, scatter
 from brainweave.evaluation.faithfulness import Looks, Obedience, age, sex
 from brainweave.evaluation.lowres import AGE, blocks
+from brainweave.evaluation.maturity import SECTION, maturity
 from brainweave.evaluation.report import Figure, Finding, Grade, Table, Topic
 
-SECTION = "Age and sex"
 HARDLY = "cannot be told: the judge hardly sees it in real volumes"
 WEAK, NONE = 0.75, 0.25  # parts of what real volumes show, below which one obeys partly, not at all
 
@@ -26,6 +26,7 @@ def obedience(bench: Bench) -> Chapter:
         for side, scans in bench.sides.items()
         if side != "recon"
     }
+    aged = maturity(bench, looks)
     judges: dict[str, Callable[..., Obedience]] = {"age": age, "sex": sex}
     for name, judge in judges.items():
         try:
@@ -41,8 +42,12 @@ def obedience(bench: Bench) -> Chapter:
         chapter.tables.append(_table(name, found))
         if name == "age":
             chapter.figures.append(_picture(found))
+    tested = bool(chapter.scores)
+    chapter.scores += aged.scores
+    chapter.findings += aged.findings
+    chapter.figures += aged.figures
     # one that was tested answers the question; the other is then no answer but a doubt
-    topic: Topic = "distrust" if chapter.scores else "obey"
+    topic: Topic = "distrust" if tested else "obey"
     chapter.findings += [Finding(topic, "unknown", text) for text in untested]
     return chapter
 

@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from brainweave.data.files import sha256
 from brainweave.data.montage import png, sheet
+from brainweave.errors import EvaluationError
 from brainweave.evaluation.base import Indices
 from brainweave.evaluation.bench import Bench, Chapter
-from brainweave.evaluation.report import Figure, Finding, Grade
+from brainweave.evaluation.report import Figure, Finding, Grade, Topic
 from brainweave.evaluation.scans import EDGE, Scans
 
 SECTION = "Volumes"
@@ -18,6 +20,7 @@ _SHIFT = 0.2  # shares of a site that differ by more are a shift
 def overview(bench: Bench) -> Chapter:
     """The montage and every doubt about the volumes themselves."""
     chapter = Chapter(figures=[_montage(bench)])
+    _twice(bench, chapter)
     _numbers(bench, chapter)
     _ages(bench, chapter)
     _sites(bench, chapter)
@@ -74,6 +77,34 @@ def _spread(indices: Indices, count: int) -> Indices:
     return indices[np.linspace(0, len(indices) - 1, count).round().astype(int)]
 
 
+def _twice(bench: Bench, chapter: Chapter) -> None:
+    """Files and persons that are on two sides. Raises EvaluationError where all made files are real
+    ones."""
+    files = {name: [sha256(path) for path in scans.paths] for name, scans in bench.sides.items()}
+    pairs = (("made", "real"), ("made", "train"), ("real", "train"))
+    for one, other in (pair for pair in pairs if pair[1] in files):
+        count = sum(content in set(files[other]) for content in files[one])
+        if one == "made" and other == "real" and count == len(files[one]):
+            raise EvaluationError(
+                f"all {count} made files are also among the real ones, byte for byte; give what "
+                "was made, and real volumes that are something else"
+            )
+        if count:
+            text = (
+                f"{count} of {len(files[one])} {one} files are also {other} files, byte for byte."
+            )
+            topic: Topic = "copy" if one == "made" else "distrust"
+            chapter.findings.append(Finding(topic, "bad", text))
+    if bench.train is not None:
+        persons = set(bench.train.persons)
+        if count := len(set(bench.real.persons) & persons):
+            text = (
+                f"{count} of {len(set(bench.real.persons))} real persons have an id that is in "
+                "train too and count as having trained; if only the names coincide, rename them."
+            )
+            chapter.findings.append(Finding("distrust", "bad", text))
+
+
 def _numbers(bench: Bench, chapter: Chapter) -> None:
     """Too few volumes, and persons with several."""
     for name, scans in (("real", bench.real), ("made", bench.made)):
@@ -82,7 +113,10 @@ def _numbers(bench: Bench, chapter: Chapter) -> None:
             grade: Grade = "bad" if persons < FEW else "fair"
             what = "say next to nothing" if persons < FEW else "show only large differences"
             what += ", and z is rough" if FEW <= persons < ROUGH else ""
-            text = f"{persons} {name} {'heads' if name == 'made' else 'persons'}: so few {what}."
+            noun = "head" if name == "made" else "person"
+            text = f"{persons} {name} {noun}{'s' * (persons != 1)}: so few {what}."
+            if name == "made" and persons < len(scans):
+                text += " Volumes of one seed are one head; `generate --cohort` gives each its own."
             chapter.findings.append(Finding("distrust", grade, text))
 
 

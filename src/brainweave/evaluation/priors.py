@@ -29,6 +29,7 @@ REACH, FAR = 6.0, 0.05  # mm; the share of a map that lies as far from it as in 
 _KIND = "brainweave anatomy priors"
 _OVERLAP = 0.8  # share of the priors' brain that must lie in a grid
 _APART = 0.01  # mm between affines that are called equal
+_STRAY = 0.2  # share of labelled voxels that may be of no region
 _LABELS = 2**16  # what a label must be below
 
 
@@ -171,8 +172,8 @@ def build_priors(
 
     regions: a dict as in SCHEMES or the name of one there. Scans without a label map are passed
     over. A region that is in no map is left out, and voxels whose label is of no region are not
-    counted; both are said. Raises EvaluationError for no maps, maps on several grids and maps
-    without CSF, grey or white matter.
+    counted; both are said. Raises EvaluationError for no maps, maps on several grids, maps of
+    another labelling and maps without CSF, grey or white matter.
     """
     reporter = reporter or Reporter(quiet=True)
     regions = _scheme(regions)
@@ -181,15 +182,23 @@ def build_priors(
     region_of = _table(regions)
     counts = np.zeros((len(regions) + 1, *grid.shape), dtype=np.uint16)  # the first is outside
     unknown: set[int] = set()
+    stray = total = 0
     reporter.start("label maps", len(labelled))
     for subject in labelled:
         labels = _labels(subject.images[modality])
         found = region_of[labels]
+        stray += int((found == len(counts)).sum())
+        total += int((labels > 0).sum())
         unknown |= set(np.unique(labels[found == len(counts)]).tolist())
         for region, count in enumerate(counts):
             count += found == region
         reporter.advance()
     reporter.stop()
+    if stray > _STRAY * total:
+        raise EvaluationError(
+            f"{cohort.source}: {stray / total:.0%} of the labelled voxels are of no region; these "
+            f"maps are of another labelling, and there are {', '.join(SCHEMES)}"
+        )
     if unknown:
         reporter.say(f"labels of no region, not counted: {', '.join(map(str, sorted(unknown)))}")
     present = _present(regions, counts[1:], f"{cohort.source}, {modality}", reporter)
@@ -225,7 +234,7 @@ def _present(
     if lacking:
         raise EvaluationError(
             f"{source}: no map has a label of {', '.join(sorted(lacking))}; give the regions that "
-            f"these labels mean, as a dict or by name{hint('', SCHEMES)}"
+            f"these labels mean: a scheme of {', '.join(SCHEMES)}, or a dict"
         )
     if absent:
         reporter.say(f"in no label map, left out: {', '.join(absent)}")

@@ -8,7 +8,7 @@ import io
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from brainweave.evaluation.base import Score
 Topic = Literal["like", "obey", "copy", "distrust"]
 Grade = Literal["good", "fair", "bad", "unknown"]
 PAGE, JSON, CSV = "report.html", "scores.json", "scores.csv"
+WORDS = "findings.json"
 LAYOUTS = ("slides", "medmetric", "flowlet")  # tables beside a report, LAYOUT.md
 QUESTIONS: dict[Topic, str] = {
     "like": "Are they like real ones?",
@@ -110,7 +111,8 @@ class Report:
         return ANSWERS[topic].get(self.grade(topic), "Not tested")
 
     def save(self, folder: Path) -> None:
-        """Writes report.html, scores.json and scores.csv, in place of an earlier report's.
+        """Writes report.html, scores.json, scores.csv and findings.json, in place of an earlier
+        report's.
 
         Each is whole or as it was. Raises OutputError where `earlier` does.
         """
@@ -120,6 +122,9 @@ class Report:
         earlier(folder)
         sweep(folder)
         write_json(folder / JSON, [score.to_dict() for score in self.scores])
+        answers = {topic: self.answer(topic) for topic in QUESTIONS}
+        findings = [asdict(finding) for finding in self.findings]
+        write_json(folder / WORDS, {"answers": answers, "findings": findings, "facts": self.facts})
         for name, content in ((CSV, table), (PAGE, page)):
             with atomic(folder / name) as temporary:
                 temporary.write_text(content, encoding="utf-8", newline="\n")
@@ -167,7 +172,7 @@ def earlier(folder: Path) -> bool:
     foreign = [
         name
         for name in names
-        if name not in (PAGE, JSON, CSV, *(f"{layout}.md" for layout in LAYOUTS))
+        if name not in (PAGE, JSON, CSV, WORDS, *(f"{layout}.md" for layout in LAYOUTS))
     ]
     if foreign:
         more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""

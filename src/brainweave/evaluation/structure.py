@@ -45,7 +45,7 @@ def structure(bench: Bench) -> Chapter:
     _one_head(bench, names, ml, chapter)
     if bench.settings.priors is None:
         text = (
-            "Anatomy is CSF, grey and white matter only: build priors from label maps with "
+            "Anatomy is CSF and brain as a whole: build priors from label maps with "
             "`brainweave priors` and give them with --priors for ventricles, hippocampus, cortex."
         )
         chapter.findings.append(Finding("distrust", "unknown", text))
