@@ -213,6 +213,11 @@ def test_column_split_decides_who_trains(cohort: Cohort, tmp_path: Path) -> None
     written = json.loads((tmp_path / "run" / "split.json").read_text())
     ids = [subject.id for subject in cohort]
     assert written == {"train": [*ids[:2], *ids[4:6]], "val": [ids[2], ids[6]]}
+    listed = Cohort.open(f"{tmp_path / 'run' / 'cohort.csv'}:split=val")
+    assert [(s.id, s.images) for s in listed] == [
+        (ids[2], parts[2].images),
+        (ids[6], parts[6].images),
+    ]
 
 
 def test_recipe_of_the_run_is_complete_before_the_first_step(

@@ -1,13 +1,14 @@
 """Runs: a recipe, a cohort and a folder become a generator; the same call again goes on.
 
-A run folder holds recipe.json, split.json, weights.safetensors, journal.jsonl, tensorboard/,
-samples/, state/ and cache/; the last two may be deleted when the run is finished.
+A run folder holds recipe.json, split.json, cohort.csv, weights.safetensors, journal.jsonl,
+tensorboard/, samples/, state/ and cache/; the last two may be deleted when the run is finished.
 """
 
 import copy
 import json
 import traceback
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -36,7 +37,7 @@ from brainweave.training.finished import whole
 from brainweave.training.journal import Journal, require_wandb
 from brainweave.training.trainer import LABELS, SAMPLES, STATE, Trainer, flexible
 
-SPLIT, CACHE = "split.json", "cache"
+SPLIT, COHORT, CACHE = "split.json", "cohort.csv", "cache"
 
 
 class Splits(NamedTuple):
@@ -143,6 +144,7 @@ def _run(
             for place in (folder, states.folder, folder / SAMPLES):
                 sweep(place)
             write_json(folder / SPLIT, _ids(parts))
+            _listed(parts).to_csv(folder / COHORT)
             write_json(folder / RECIPE, to_dict(resolved))
     engine.barrier()
 
@@ -172,7 +174,7 @@ def _known(recipe: Recipe, folder: Path, states: States) -> Recipe | None:
         if folder.exists() and not folder.is_dir():
             raise RecipeError(f"{folder} is a file; give a folder")
         found = [path.name for path in folder.iterdir()] if folder.exists() else []
-        others = [name for name in found if name not in (CACHE, SPLIT) and name[0] != "."]
+        others = [name for name in found if name not in (CACHE, SPLIT, COHORT) and name[0] != "."]
         if others:
             raise RecipeError(
                 f"{folder} is not empty and no run (it has {min(others)}); give a new folder"
@@ -242,6 +244,12 @@ def _same_subjects(folder: Path, parts: Splits, *, begun: bool) -> None:
                 + (f" ({len(odd)} differ, such as {odd[0]!r})" if odd else " or another order")
                 + "; give the same cohort or a new folder"
             )
+
+
+def _listed(parts: Splits) -> Cohort:
+    """Everybody with the part they were in."""
+    named = zip(Splits._fields, parts, strict=True)
+    return Cohort([replace(s, split=name) for name, part in named for s in part], "run")
 
 
 def _ids(parts: Splits) -> dict[str, list[str]]:
