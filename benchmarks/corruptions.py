@@ -2,7 +2,7 @@
 
 Run: python benchmarks/corruptions.py COHORT [--out FOLDER] [--seed 0] [--size 60] [--only NAME]
 COHORT: real volumes with label maps, such as participants.csv:split=train. Its persons are split
-at random: `size` real ones, as many others that are damaged, the rest are the training volumes.
+at random within sites: `size` real ones, as many others that are damaged, the rest for training.
 Prints two tables, writes all reports below FOLDER; run again, and finished cases are read.
 """
 
@@ -137,12 +137,19 @@ def arguments() -> argparse.Namespace:
 
 
 def split(cohort: Cohort, size: int, seed: int) -> tuple[Cohort, Cohort, Cohort]:
-    """Real, other and training volumes."""
-    order = np.random.default_rng(seed).permutation(len(cohort))
-    parts = np.split(order, [size, 2 * size])
+    """Real, other and training volumes, each with the cohort's share of every site: dealt out one
+    by one from a list in random order by site."""
+    random = np.random.default_rng(seed).permutation(len(cohort))
+    order = sorted(random.tolist(), key=lambda i: str(cohort[i].covariates.get("site", "")))
+    place = np.random.default_rng(seed).random() + np.arange(len(order)) * size / len(order)
+    first = np.floor(place + size / len(order)) > np.floor(place)
+    rest = np.flatnonzero(~first)
+    share = size / len(rest)
+    second = np.floor(np.arange(len(rest)) * share + share) > np.floor(np.arange(len(rest)) * share)
+    parts = [np.flatnonzero(first)[:size], rest[second][:size], rest[~second]]
     names = ("real half", "other half", "training rest")
     real, other, train = (
-        Cohort([cohort[int(i)] for i in part], name)
+        Cohort([cohort[order[i]] for i in part], name)
         for part, name in zip(parts, names, strict=True)
     )
     return real, other, train

@@ -210,3 +210,15 @@ def test_looks_are_read_from_scans(heads):
     found = Looks.of(scans, np.zeros((8, 2)))
     assert set(found.sexes) <= {"F", "M"}
     assert np.isfinite(found.ages).all()
+
+
+def test_noise_tells_neither_age_nor_the_opposite_of_sex() -> None:
+    random = np.random.default_rng(0)
+    rs, areas = [], []
+    for seed in range(12):
+        rows, persons = random.normal(size=(40, 60)), [str(i) for i in range(40)]
+        ages, sexes = random.uniform(20, 80, 40), random.permutation(np.repeat([0.0, 1.0], 20))
+        rs.append(np.corrcoef(ages, predicted("ridge", rows, ages, persons, seed=seed))[0, 1])
+        areas.append(auc(sexes, predicted("logistic", rows, sexes, persons, seed=seed)))
+    assert abs(np.nanmean(rs)) < 0.12
+    assert abs(np.mean(areas) - 0.5) < 0.08

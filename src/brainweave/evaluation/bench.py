@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from brainweave.data.files import sha256
 from brainweave.errors import EvaluationError
 from brainweave.evaluation.base import Indices, Score, Vectors, halves
 from brainweave.evaluation.comparison import compare
@@ -28,6 +29,9 @@ class Chapter:
     figures: list[Figure] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+
+
+_FITTED = 500  # volumes that extractors are fitted on, evenly taken of more
 
 
 @dataclass(frozen=True)
@@ -110,10 +114,14 @@ class Bench:
 
     def described(self, raw: Extractor) -> Space:
         """The features of all sides. What must be fitted is fitted on the training volumes, or
-        without them on half of the real persons, whose scans are then not compared with."""
+        without them on half of the real persons. Real scans of persons it was fitted on are not
+        compared with."""
         apart = np.arange(len(self.real))
         basis = self.real if self.train is None else self.train
-        if not raw.ready and self.train is None:
+        others = self._others() if self.train is not None else apart[:0]
+        if not raw.ready and len({self.real.persons[i] for i in others}) >= FEWEST:
+            apart = others
+        elif not raw.ready:
             ((fit, apart),) = halves(self.real.persons, draws=1, seed=self.settings.seed)
             basis = self.real.take(fit)
             if (left := len({self.real.persons[i] for i in apart})) < FEWEST:
@@ -121,12 +129,22 @@ class Bench:
                     f"fitted on half of {len(set(self.real.persons))} real persons, {left} are "
                     f"left to compare with and {FEWEST} are needed; give more, or --train"
                 )
+        if len(basis) > _FITTED:
+            basis = basis.take(np.linspace(0, len(basis) - 1, _FITTED).round().astype(int))
         ready = fitted(raw, basis, folder=self.cache, reporter=self.reporter)
         vectors = {
             side: features(ready, scans, folder=self.cache, reporter=self.reporter)
             for side, scans in self.sides.items()
         }
         return Space(ready, vectors, np.sort(apart), not raw.ready)
+
+    def _others(self) -> Indices:
+        """The real scans whose persons and files did not train."""
+        train = self.sides["train"]
+        persons, files = set(train.persons), {sha256(path) for path in train.paths}
+        scans = zip(self.real.persons, self.real.paths, strict=True)
+        own = [person in persons or sha256(path) in files for person, path in scans]
+        return np.flatnonzero(~np.array(own))
 
     def beside_null(
         self,

@@ -13,6 +13,7 @@ from brainweave.evaluation.base import Score, halves
 
 RESCANS = 5  # pairs of scans of one person that a threshold takes
 LISTED = 100  # duplicates, at most
+ONE_SCAN = 0.99  # residual correlation of two files of one scan
 Alike = Float[np.ndarray, "n n"]
 
 
@@ -42,6 +43,14 @@ def strangers(persons: Sequence[str]) -> Bool[np.ndarray, "n n"]:
     return differ
 
 
+def merged(real: Alike, persons: Sequence[str]) -> list[str]:
+    """Who the persons are when files of one scan are one person's, whatever their ids."""
+    from scipy.sparse.csgraph import connected_components
+
+    linked = (real > ONE_SCAN) | ~strangers(persons)
+    return [f"person {label}" for label in connected_components(linked, directed=False)[1]]
+
+
 def limit(real: Alike, persons: Sequence[str]) -> float:
     """The correlation of the two most alike real volumes of different persons."""
     return float(real[strangers(persons)].max())
@@ -50,14 +59,15 @@ def limit(real: Alike, persons: Sequence[str]) -> float:
 def same_person(real: Alike, persons: Sequence[str]) -> tuple[float, str]:
     """From which correlation on two volumes are one person's, and where that comes from.
 
-    The one that 95 % of real pairs of scans of one person reach, where there are such pairs; else
-    halfway from the most alike strangers to identity. Never below the most alike strangers.
+    The one that 95 % of real pairs of scans of one person reach, where there are such pairs and
+    strangers do not reach it; else halfway from the most alike strangers to identity.
     """
     apart = limit(real, persons)
     pairs = np.triu(~strangers(persons), 1)
     if (count := int(pairs.sum())) >= RESCANS:
         reached = float(np.percentile(real[pairs], 5))
-        return max(reached, apart), f"95 % of {count} pairs of scans of one person reach it"
+        if reached > apart:
+            return reached, f"95 % of {count} pairs of scans of one person reach it"
     return (1 + apart) / 2, "halfway from the two most alike real strangers to identity"
 
 
@@ -73,8 +83,9 @@ def duplicates(
     when such are one, and the pairs, most alike first. Volumes of one made person are meant to be
     alike and not counted.
 
-    The null is the share in one half of the real volumes, judged by the other half. No interval:
-    a volume drawn twice is its own duplicate.
+    The share is a mean over draws of as many made volumes as half of the real ones, judged by such
+    a half, since the most alike of more volumes are more alike. Its null is that of the other half.
+    No interval: a volume drawn twice is its own duplicate.
     """
     from scipy.sparse.csgraph import connected_components
 
@@ -86,14 +97,15 @@ def duplicates(
     pairs = tuple(
         Pair(int(rows[i]), int(columns[i]), float(made[rows[i], columns[i]])) for i in order
     )
-    shares = []
+    random, values, shares = np.random.default_rng(seed), [], []
     for a, b in halves(real_persons, draws=200, seed=seed):
-        own = [real_persons[i] for i in a]
-        other = strangers([real_persons[i] for i in b]) & (
-            real[np.ix_(b, b)] > limit(real[np.ix_(a, a)], own)
-        )
+        bound = limit(real[np.ix_(a, a)], [real_persons[i] for i in a])
+        other = strangers([real_persons[i] for i in b]) & (real[np.ix_(b, b)] > bound)
         shares.append(float(other.any(1).mean()))
-    value, null, sd = float(linked.any(1).mean()), float(np.mean(shares)), float(np.std(shares))
+        drawn = random.permutation(len(made))[: len(b)]
+        own = np.ix_(drawn, drawn)
+        values.append(float((apart[own] & (made[own] > bound)).any(1).mean()))
+    value, null, sd = float(np.mean(values)), float(np.mean(shares)), float(np.std(shares))
     z = (value - null) / sd if sd else None
     heads = int(connected_components(linked | ~apart, directed=False)[0])
     count = len(made)

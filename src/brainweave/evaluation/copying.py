@@ -72,7 +72,7 @@ def _repeats(found: Audit, made: int, chapter: Chapter) -> None:
     if share.value > max(limit, 0.05):
         text = (
             f"Made volumes repeat each other: {heads.value:.0f} different heads among {made} "
-            f"volumes ({share.value:.0%} have a double)."
+            f"volumes ({share.value:.0%} of a draw have a double in it)."
         )
         chapter.findings.append(Finding("like", "bad", text))
 

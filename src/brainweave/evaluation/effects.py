@@ -10,6 +10,8 @@ from brainweave.evaluation.base import Score, Vectors
 from brainweave.evaluation.bench import Bench
 from brainweave.evaluation.comparison import Made, Real, distribution
 
+_UNIT = 0.01  # of measures that do not vary among real volumes
+
 
 @distribution("shift", better="zero", by_default=False)
 def shift(real: Real, made: Made) -> float:
@@ -21,7 +23,8 @@ def shift(real: Real, made: Made) -> float:
 def effects(
     bench: Bench, prefix: str, names: Sequence[str], vectors: Mapping[str, Vectors]
 ) -> tuple[list[Score], list[str]]:
-    """The shift of every column as `prefix/name`, and the columns that do not vary anywhere."""
+    """The shift of every column as `prefix/name`, and the columns that do not vary among the real
+    volumes: where made ones differ there, the shift is in hundredths of the measure's own unit."""
     scores, flat = [], []
     for column, name in enumerate(names):
         single = {side: values[:, [column]] for side, values in vectors.items()}
@@ -31,6 +34,14 @@ def effects(
             if np.ptp(single["real"]) > 0:
                 raise
             flat.append(name)
+            if single["made"].mean() != single["real"].mean():
+                scores.append(_constant(f"{prefix}/{name}", single))
             continue
         scores.append(replace(score, name=f"{prefix}/{name}"))
     return scores, flat
+
+
+def _constant(name: str, sides: Mapping[str, Vectors]) -> Score:
+    """The shift of a measure that is one number in all real volumes, in hundredths."""
+    value = float(sides["made"].mean() - sides["real"].mean()) / _UNIT
+    return Score(name, value, n=len(sides["made"]), null_mean=0.0, null_sd=1.0, z=value)

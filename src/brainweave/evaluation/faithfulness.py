@@ -45,7 +45,7 @@ class Looks:
         regions: Float[np.ndarray, "n r"] | None = None,
     ) -> "Looks":
         """Features of some scans with the covariates age, sex and site."""
-        sexes, sites = tuple(scans.texts("sex")), tuple(scans.texts("site"))
+        sexes, sites = tuple(scans.texts("sex")), tuple(scans.words("site"))
         return cls(blocks, regions, tuple(scans.persons), scans.numbers("age"), sexes, sites)
 
     def take(self, kept: Bool[np.ndarray, "n"]) -> "Looks":

@@ -12,7 +12,12 @@ from brainweave.evaluation.appearance import SIGNS, signs, told
 from brainweave.evaluation.base import Indices, Score
 from brainweave.evaluation.bench import Bench, Chapter
 from brainweave.evaluation.comparison import standardise
-from brainweave.evaluation.distribution import frechet_infinity, mmd, mmd_test
+from brainweave.evaluation.distribution import (
+    frechet_infinity,
+    median_distance,
+    mmd,
+    mmd_test,
+)
 from brainweave.evaluation.diversity import diversity
 from brainweave.evaluation.effects import effects
 from brainweave.evaluation.report import Finding, Grade, Table
@@ -22,6 +27,7 @@ CLEAR, NOTED = 3.0, 2.0  # |z| that is called different, and that may be chance
 FEWEST = 20  # scans of each side that a stratum needs
 LEAST = 10  # volumes a side on which an answer in words rests
 _FAR = 100.0  # |z|
+_TINY = 1e-12
 APPEARANCE = "appearance"
 DECADE = "age_bin"
 
@@ -67,23 +73,25 @@ def strata(scans: Scans, column: str) -> list[str]:
             "" if np.isnan(age) else f"{int(age // 10) * 10}-{int(age // 10) * 10 + 9}"
             for age in ages
         ]
-    numbers = scans.numbers(column)
-    texts = scans.texts(column)
-    return [
-        text or ("" if np.isnan(n) else f"{n:g}") for text, n in zip(texts, numbers, strict=True)
-    ]
+    return scans.words(column)
 
 
 def _permuted(bench: Bench, chapter: Chapter) -> None:
-    """The permutation test of every feature space, exact at any number, and the Frechet distance
-    at endless numbers where there are enough volumes for it."""
+    """The permutation test of every feature space, and the Frechet distance at endless numbers
+    where there are enough volumes for it. What is exchanged must be scaled by both sides alike."""
     rows, refused = [], {}
     for space in bench.spaces:
         persons = [bench.real.persons[i] for i in space.apart]
         sides = standardise(space.vectors["real"][space.apart], space.vectors["made"])
         squared = mmd(sides.real, sides.made)
+        pooled = np.concatenate([sides.real, sides.made])
+        pooled = pooled / np.maximum(pooled.std(axis=0), _TINY)
         p = mmd_test(
-            sides.real, sides.made, persons=(persons, bench.made.persons), seed=bench.settings.seed
+            pooled[: len(sides.real)],
+            pooled[len(sides.real) :],
+            persons=(persons, bench.made.persons),
+            bandwidth=median_distance(pooled),
+            seed=bench.settings.seed,
         )
         endless = None
         try:

@@ -72,17 +72,38 @@ def predicted(
 ) -> Float[np.ndarray, "n"]:
     """What judges say of volumes of persons they never saw, strength found without these too."""
     seen = np.zeros(len(rows))
-    for part in folds(persons, OUTER, seed):
+    for part in folds(persons, OUTER, seed, targets):
         own = [person for person, out in zip(persons, part, strict=True) if not out]
-        seen[part] = fit(kind, rows[~part], targets[~part], own, seed=seed)(rows[part])
+        judge = fit(kind, rows[~part], targets[~part], own, seed=seed)
+        # a fold's mean is high where what it left out is low: pooled, that looks like disobedience
+        seen[part] = judge(rows[part]) - _middle(kind, targets[~part]) + _middle(kind, targets)
     return seen
 
 
-def folds(persons: Sequence[str], count: int, seed: int) -> Iterator[Bool[np.ndarray, "n"]]:
-    """Disjoint parts of the volumes, nobody in two, at most one per person."""
+def _middle(kind: Kind, targets: Targets) -> float:
+    """What a judge says that knows nothing: the mean, or its log odds."""
+    mean = float(targets.mean())
+    if kind == "ridge":
+        return mean
+    share = min(max(mean, 0.5 / len(targets)), 1 - 0.5 / len(targets))
+    return float(np.log(share / (1 - share)))
+
+
+def folds(
+    persons: Sequence[str], count: int, seed: int, targets: Targets | None = None
+) -> Iterator[Bool[np.ndarray, "n"]]:
+    """Disjoint parts of the volumes, nobody in two, at most one per person; with targets, each part
+    over their whole range."""
     codes = np.unique(list(persons), return_inverse=True)[1]
     order = np.random.default_rng(seed).permutation(codes.max() + 1)
-    for part in np.array_split(order, min(count, len(order))):
+    count = min(count, len(order))
+    if targets is None:
+        parts = np.array_split(order, count)
+    else:
+        means = np.bincount(codes, targets) / np.bincount(codes)
+        order = order[np.argsort(means[order], kind="stable")]
+        parts = [order[start::count] for start in range(count)]
+    for part in parts:
         yield np.isin(codes, part)
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 
 from brainweave.errors import EvaluationError
 from brainweave.evaluation.base import Score, bootstrap
-from brainweave.evaluation.copies import Pair, closest, duplicates, same_person
+from brainweave.evaluation.copies import ONE_SCAN, Pair, closest, duplicates, merged, same_person
 from brainweave.evaluation.lowres import COPY, shrunk
 from brainweave.evaluation.proximity import Nearer, wilson
 from brainweave.evaluation.residuals import Frame
@@ -30,7 +30,6 @@ LEVEL = 0.01  # probability that chance alone makes any of the tests speak
 WIDE = 0.4  # interval that is called so
 MATCHED = 0.05  # shares of a site that differ by more are matched
 HEADLINE = f"residual/{ALL}"  # the test that is told where none speaks
-_ONE_SCAN = 0.99  # residual correlation of two files of one scan
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Brains:
     def of(cls, scans: Scans, reporter: Reporter | None = None) -> "Brains":
         """The brains of some scans; sites are in the covariate `site`."""
         volumes = shrunk(scans, COPY, reporter)
-        return cls(volumes, tuple(scans.persons), tuple(scans.texts("site")))
+        return cls(volumes, tuple(scans.persons), tuple(scans.words("site")))
 
     def take(self, kept: Bool[np.ndarray, "n"]) -> "Brains":
         """Some of them."""
@@ -91,14 +90,17 @@ def audit(
     kept, said = _own(train, test)
     test = test.take(kept)
     _enough(len(made.volumes), train, test, said)
-    persons = (*train.persons, *test.persons)
-    trained = np.arange(len(persons)) < len(train.persons)
-    strata, words = _strata(train.sites, test.sites)
-    real = Real(np.unique(persons, return_inverse=True)[1], strata, trained)
-
     pool = np.concatenate([train.volumes, test.volumes])
     frame = Frame.of(pool)
     to_real, among = frame.correlations(made.volumes, pool), _each_other(frame, pool)
+
+    named = (*train.persons, *test.persons)
+    persons = merged(among, named)
+    if doubled := len(set(named)) - len(set(persons)):
+        said.append(f"{doubled} real persons are others under another id and were taken as one.")
+    trained = np.arange(len(persons)) < len(train.persons)
+    strata, words = _strata(train.sites, test.sites)
+    real = Real(np.unique(persons, return_inverse=True)[1], strata, trained)
     every = [Space("residual", 1 - to_real, 1 - among)]
     for name, (a, b, c) in (spaces or {}).items():
         every.append(Space.euclidean(name, (a, b, c[kept])))
@@ -131,7 +133,7 @@ def _own(train: Brains, test: Brains) -> tuple[Bool[np.ndarray, "n"], list[str]]
     """Which test volumes are of persons and scans that did not train."""
     known = np.isin(test.persons, train.persons)
     frame = Frame.of(np.concatenate([train.volumes, test.volumes]))
-    same = frame.correlations(test.volumes, train.volumes).max(1) > _ONE_SCAN
+    same = frame.correlations(test.volumes, train.volumes).max(1) > ONE_SCAN
     said = []
     if known.any():
         said.append(f"{known.sum()} real volumes are of persons who trained and were left out.")
@@ -156,7 +158,7 @@ def _strata(
     """The sites of all real volumes as numbers, all 0 where they need not be matched."""
     sites = [*train, *test]
     shares = [{site: side.count(site) / len(side) for site in set(sites)} for side in (train, test)]
-    most = max(set(sites), key=lambda site: abs(shares[0][site] - shares[1][site]))
+    most = max(sorted(set(sites)), key=lambda site: abs(shares[0][site] - shares[1][site]))
     a, b = (share[most] for share in shares)
     if abs(a - b) <= MATCHED:
         return np.zeros(len(sites), dtype=int), ()

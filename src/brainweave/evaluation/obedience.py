@@ -11,7 +11,7 @@ from brainweave.evaluation.bench import Bench, Chapter
 from brainweave.evaluation.charts import Line, scatter
 from brainweave.evaluation.faithfulness import Looks, Obedience, age, sex
 from brainweave.evaluation.lowres import AGE, blocks
-from brainweave.evaluation.maturity import SECTION, maturity
+from brainweave.evaluation.maturity import CLEAR, SECTION, maturity
 from brainweave.evaluation.report import Figure, Finding, Grade, Table, Topic
 
 HARDLY = "cannot be told: the judge hardly sees it in real volumes"
@@ -59,14 +59,23 @@ def _age(found: Obedience) -> Finding:
         text = f"Whether age is obeyed {HARDLY} (r {r.null_mean or 0:.2f})."
         return Finding("obey", "unknown", text)
     slope = _named(found, "age slope corrected")
+    mae, bias = _named(found, "age mae"), _named(found, "age bias")
     text = (
         f"Age as seen correlates with the age asked at r {r.value:.2f}{_span(r)}, real volumes "
         f"{r.null_mean or 0:.2f}; a year asked is {slope.value:.2f}{_span(slope)} years seen, "
-        "corrected for what the judge misses in real volumes."
+        f"corrected for what the judge misses in real volumes. Off by {mae.value:.1f} years, real "
+        f"volumes by {mae.null_mean or 0:.1f}; mean error {bias.value:+.1f} years."
     )
     steep = min(slope.value, 1 / max(slope.value, 1e-9))  # three years seen for one is no obedience
-    share = min(r.value / max(r.null_mean or 0, 1e-9), steep)
-    return Finding("obey", _grade(share), text)
+    steep = 1.0 if _holds(slope, 1.0) else steep
+    alike = 1.0 if _holds(r, r.null_mean or 0) else r.value / max(r.null_mean or 0, 1e-9)
+    shifted = abs(bias.z or 0) > CLEAR
+    return Finding("obey", _grade(min(alike, steep, (WEAK + NONE) / 2 if shifted else 1.0)), text)
+
+
+def _holds(score: Score, value: float) -> bool:
+    """Whether a score's interval holds a value."""
+    return score.low is not None and score.high is not None and score.low <= value <= score.high
 
 
 def _sex(found: Obedience) -> Finding:

@@ -14,6 +14,8 @@ SECTION = "Volumes"
 FEW, ROUGH, SMALL = 20, 30, 50  # persons: nearly nothing, a rough z, only large differences
 _SHOWN = 6  # columns of the montage
 _ALIKE = 0.5  # correlation with the mean real volume below which one is called no such brain
+_TURNED = 0.3  # part of what is missing to identity that a mirror image must explain
+LEAST = 10  # volumes of a side whose mean age is told
 _SHIFT = 0.2  # shares of a site that differ by more are a shift
 
 
@@ -131,8 +133,8 @@ def _ages(bench: Bench, chapter: Chapter) -> None:
     real, made = known["real"], known["made"]
     if min(len(real), len(made)) < 2:
         return
-    spread = float(real.std()) or 1.0
-    if abs(float(made.mean() - real.mean())) > spread * 3 / min(len(real), len(made)) ** 0.5:
+    error = float(np.hypot(real.std() / len(real) ** 0.5, made.std() / len(made) ** 0.5))
+    if min(len(real), len(made)) >= LEAST and abs(made.mean() - real.mean()) > 3 * error > 0:
         text = (
             f"Ages differ: real {real.mean():.0f} ± {real.std():.0f} years, made "
             f"{made.mean():.0f} ± {made.std():.0f}; part of every difference is age. "
@@ -148,7 +150,11 @@ def _ages(bench: Bench, chapter: Chapter) -> None:
 
 def _sites(bench: Bench, chapter: Chapter) -> None:
     """Sites that one side has more of."""
-    real, made = bench.real.texts("site"), bench.made.texts("site")
+    real, made = bench.real.words("site"), bench.made.words("site")
+    if any(real) and not any(made):
+        text = "Made volumes have no site, real ones have: a shift of sites cannot be told."
+        chapter.findings.append(Finding("distrust", "unknown", text))
+        return
     for site in sorted({*real, *made} - {""}):
         shares = real.count(site) / len(real), made.count(site) / len(made)
         if abs(shares[0] - shares[1]) > _SHIFT:
@@ -162,19 +168,18 @@ def _sites(bench: Bench, chapter: Chapter) -> None:
 
 def _strange(bench: Bench, chapter: Chapter) -> None:
     """Volumes that do not look like the real mean at all."""
-    mean = np.mean(
-        [
-            bench.real.load(int(i))
-            for i in _spread(np.arange(len(bench.real)), min(40, len(bench.real)))
-        ],
-        axis=0,
-    )
+    chosen = _spread(np.arange(len(bench.real)), min(40, len(bench.real)))
+    mean = np.zeros(bench.real.grid.shape)
+    for i in chosen:
+        mean += bench.real.load(int(i)) / len(chosen)
     for name, scans in (("real", bench.real), ("made", bench.made)):
-        odd = []
+        odd, average = [], np.zeros_like(mean)
         for index, volume in enumerate(scans.volumes()):
+            average += volume / len(scans)
             head = (mean > EDGE) | (volume > EDGE)
             if not _correlation(mean[head], volume[head]) > _ALIKE:
                 odd.append(scans[index].id)
+        _mirrored(name, mean, average, chapter)
         if odd:
             look = "volume looks" if len(odd) == 1 else "volumes look"
             text = (
@@ -184,6 +189,19 @@ def _strange(bench: Bench, chapter: Chapter) -> None:
             chapter.findings.append(Finding("distrust", "bad", text))
             if name == "made":
                 chapter.findings.append(Finding("like", "bad", text))
+
+
+def _mirrored(name: str, mean: np.ndarray, average: np.ndarray, chapter: Chapter) -> None:
+    """Whether the mean volume is more like the real one when an axis is turned round."""
+    axes = ("", "left-right", "front-back", "up-down")
+    turned = [average, *(np.flip(average, axis) for axis in range(3))]
+    alike = [_correlation(mean, volume) for volume in turned]
+    best = int(np.argmax(alike))
+    if best and alike[best] - alike[0] > _TURNED * (1 - alike[0]):
+        text = f"{name.capitalize()} volumes seem mirrored along the {axes[best]} axis."
+        chapter.findings.append(Finding("distrust", "bad", text))
+        if name == "made":
+            chapter.findings.append(Finding("like", "bad", text))
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:

@@ -102,6 +102,8 @@ class Report:
     def grade(self, topic: Topic) -> Grade:
         """The worst grade of a topic's findings; without any, unknown, or good for "distrust"."""
         grades = [finding.grade for finding in self.findings if finding.topic == topic]
+        if topic == "obey":  # what was tested answers
+            grades = [grade for grade in grades if grade != "unknown"] or grades
         return max(grades or ["good" if topic == "distrust" else "unknown"], key=_SEVERITY.index)
 
     def answer(self, topic: Topic) -> str:

@@ -73,6 +73,11 @@ class Scans(Sequence[Subject]):
         values = [subject.covariates.get(covariate) for subject in self.subjects]
         return [value if isinstance(value, str) else "" for value in values]
 
+    def words(self, covariate: str) -> list[str]:
+        """A covariate of every subject as a text, numbers too; empty where it is not known."""
+        pairs = zip(self.texts(covariate), self.numbers(covariate), strict=True)
+        return [text or ("" if np.isnan(x) else f"{x:g}") for text, x in pairs]
+
     def load(self, index: int) -> Float[np.ndarray, "i j k"]:
         """A volume in 0..1, float32. Raises VolumeError naming the subject and the file."""
         subject = self.subjects[index]

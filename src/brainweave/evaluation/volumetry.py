@@ -14,6 +14,7 @@ from brainweave.evaluation.base import Score, bootstrap, halves, subsets
 Table = Float[np.ndarray, "n r"]
 Numbers = Float[np.ndarray, "n"]
 FEWEST = 20  # real volumes for a band over age, and for halves of at least ten
+_RANGE = 5.0  # years
 FEWEST_MADE = 5  # made volumes within the real ages
 _SMALLEST = 1e-3  # ml; what an empty region counts as on the log scale of the bands
 _QUANTILE = 1.959964  # of the normal distribution, for 95 %
@@ -135,6 +136,11 @@ def ageing(
         raise EvaluationError(
             f"{len(made.ages)} made volumes have an age of {first:g} to {last:g} years, as the "
             f"real ones; {FEWEST_MADE} are needed to compare ageing"
+        )
+    if np.ptp(made.ages) < _RANGE:
+        raise EvaluationError(
+            f"made volumes are all about {made.ages.mean():.0f} years old: ageing takes ages at "
+            f"least {_RANGE:g} years apart"
         )
     band = _Band.fit(real.ages, real.logs)
     inside = band.holds(made.ages, made.logs).mean(axis=0)
