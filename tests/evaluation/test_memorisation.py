@@ -222,10 +222,10 @@ def test_repeated_heads_are_counted_once():
     frame = Frame.of(real.volumes)
     own, among = (frame.correlations(v, v) for v in (made, real.volumes))
     persons = [str(i) for i in range(7)]
-    scores, pairs = duplicates(own, persons, among, real.persons, seed=0)
+    scores, pairs = duplicates(own, persons, among, real.persons, threshold=0.9, seed=0)
     assert {(pair.made, pair.other) for pair in pairs} == {(0, 5), (1, 6)}
     assert scores[0].value == pytest.approx(4 / 7, abs=0.1)  # chance doubles by half the real
-    assert scores[1].value == 5
+    assert scores[2].value == 5
 
 
 def test_volumes_of_one_made_person_are_no_duplicates():
@@ -233,10 +233,12 @@ def test_volumes_of_one_made_person_are_no_duplicates():
     real = brains(20, 2)
     frame = Frame.of(real.volumes)
     own, among = (frame.correlations(v, v) for v in (heads[[0, 0, 1, 2]], real.volumes))
-    scores, pairs = duplicates(own, ["a", "a", "b", "c"], among, real.persons, seed=0)
+    scores, pairs = duplicates(
+        own, ["a", "a", "b", "c"], among, real.persons, threshold=0.9, seed=0
+    )
     assert not pairs
     assert scores[0].value < 0.15
-    assert scores[1].value == 3
+    assert scores[2].value == 3
 
 
 def test_one_doubled_scan_among_the_real_does_not_hide_repeats():
@@ -246,7 +248,7 @@ def test_one_doubled_scan_among_the_real_does_not_hide_repeats():
     own, among = (frame.correlations(v, v) for v in (np.repeat(heads, 3, axis=0), doubled))
     persons = merged(among, [str(i) for i in range(21)])
     assert len(set(persons)) == 20
-    scores, _ = duplicates(own, [str(i) for i in range(18)], among, persons, seed=0)
+    scores, _ = duplicates(own, [str(i) for i in range(18)], among, persons, threshold=0.9, seed=0)
     assert scores[0].value > 0.5
 
 
@@ -254,7 +256,9 @@ def test_more_made_volumes_are_not_more_duplicates():
     real, made = brains(40, 2), brains(200, 3).volumes
     frame = Frame.of(real.volumes)
     own, among = (frame.correlations(v, v) for v in (made, real.volumes))
-    scores, _ = duplicates(own, [str(i) for i in range(200)], among, real.persons, seed=0)
+    scores, _ = duplicates(
+        own, [str(i) for i in range(200)], among, real.persons, threshold=0.9, seed=0
+    )
     assert abs(scores[0].z or 0) < 3
 
 

@@ -77,11 +77,12 @@ def duplicates(
     real: Float[np.ndarray, "m m"],
     real_persons: Sequence[str],
     *,
+    threshold: float,
     seed: int,
 ) -> tuple[list[Score], tuple[Pair, ...]]:
-    """Made volumes more alike than any two real persons are: their share, how many heads are left
-    when such are one, and the pairs, most alike first. Volumes of one made person are meant to be
-    alike and not counted.
+    """Made volumes more alike than any two real persons are: their share and the pairs, most alike
+    first; and from `threshold` on, where two are one person's, the share that has a double and how
+    many heads are left. Volumes of one made person are meant to be alike and not counted.
 
     The share is a mean over draws of as many made volumes as half of the real ones, judged by such
     a half, since the most alike of more volumes are more alike. Its null is that of the other half.
@@ -107,10 +108,12 @@ def duplicates(
         values.append(float((apart[own] & (made[own] > bound)).any(1).mean()))
     value, null, sd = float(np.mean(values)), float(np.mean(shares)), float(np.std(shares))
     z = (value - null) / sd if sd else None
-    heads = int(connected_components(linked | ~apart, directed=False)[0])
+    same = apart & (made >= threshold)
+    heads = int(connected_components(same | ~apart, directed=False)[0])
     count = len(made)
     scores = [
         Score("duplicates/share", value, n=count, null_mean=null, null_sd=sd, z=z),
+        Score("duplicates/one person", float(same.any(1).mean()), n=count),
         Score("duplicates/unique heads", float(heads), n=len(set(made_persons))),
     ]
     return scores, pairs

@@ -16,6 +16,7 @@ from brainweave.evaluation.scans import Scans
 
 _GRADES: dict[str, Grade] = {"no sign": "good", "copies": "bad", "cannot tell": "unknown"}
 _SHOWN = 5  # pairs
+_REPEATED = 0.02  # share of made volumes with a double from which on they repeat each other
 
 
 def copying(bench: Bench) -> Chapter:
@@ -67,12 +68,11 @@ def _open(found: Audit) -> bool:
 def _repeats(found: Audit, made: int, chapter: Chapter) -> None:
     """Made volumes that are one another's doubles."""
     values = {score.name: score for score in found.scores}
-    share, heads = values["duplicates/share"], values["duplicates/unique heads"]
-    limit = (share.null_mean or 0.0) + 3 * (share.null_sd or 0.0)
-    if share.value > max(limit, 0.05):
+    share, heads = values["duplicates/one person"], values["duplicates/unique heads"]
+    if share.value > _REPEATED:
         text = (
             f"Made volumes repeat each other: {heads.value:.0f} different heads among {made} "
-            f"volumes ({share.value:.0%} of a draw have a double in it)."
+            f"volumes ({share.value:.0%} have a double)."
         )
         chapter.findings.append(Finding("like", "bad", text))
 

@@ -161,10 +161,7 @@ def _sides(real: Looks, made: Looks, train: Looks | None) -> tuple[dict[str, Loo
         return {"real": real, "made": made}, []
     own = np.isin(real.persons, train.persons)
     if own.all():
-        raise EvaluationError(
-            "every real person has an id that is in train too; give real volumes that did not "
-            "train, and ids that differ between persons"
-        )
+        raise EvaluationError("every real person is in train by id; give others, or other ids")
     said = [f"{own.sum()} real volumes are of persons in train: not judged."] if own.any() else []
     return {"real": real.take(~own), "made": made, "train": train}, said
 
@@ -226,14 +223,17 @@ def _beside(
 
 
 def _by_site(name: str, statistic: Statistic, real: Seen, made: Seen, seed: int) -> list[Score]:
-    """One statistic for every site with enough volumes on both sides, where there are several."""
+    """One statistic for every site with enough volumes on both sides, where there are several; no
+    z below 20, too few for a spread."""
     scores = []
     for site in sorted(set(real.sites) & set(made.sites) - {""}):
         sides = [_at(side, site) for side in (real, made)]
         if len(set(made.sites)) > 1 and min(len(side.seen) for side in sides) >= FEWEST // 4:
             what, _, which = name.partition(" ")
             found = _beside(what, {which: statistic}, sides[0], sides[1], seed)
-            scores += [replace(score, name=f"{score.name} [site={site}]") for score in found]
+            few = min(len(side.seen) for side in sides) < FEWEST
+            blank = {"null_sd": None, "z": None} if few else {}
+            scores += [replace(s, name=f"{s.name} [site={site}]", **blank) for s in found]
     return scores
 
 

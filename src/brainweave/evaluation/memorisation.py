@@ -112,7 +112,7 @@ def audit(
     threshold, origin = same_person(among, persons)
     near, usual = to_real[:, trained].max(1), among[np.ix_(~trained, trained)].max(1)
     own = _each_other(frame, made.volumes)
-    twins, pairs = duplicates(own, made.persons, among, persons, seed=seed)
+    twins, pairs = duplicates(own, made.persons, among, persons, threshold=threshold, seed=seed)
     copied = near >= threshold
     verdict, sentence = _verdict(copied, tests, apart, min(len(made.volumes), _fewest(real)))
     return Audit(
