@@ -231,9 +231,9 @@ def _by_site(name: str, statistic: Statistic, real: Seen, made: Seen, seed: int)
         if len(set(made.sites)) > 1 and min(len(side.seen) for side in sides) >= FEWEST // 4:
             what, _, which = name.partition(" ")
             found = _beside(what, {which: statistic}, sides[0], sides[1], seed)
-            few = min(len(side.seen) for side in sides) < FEWEST
-            blank = {"null_sd": None, "z": None} if few else {}
-            scores += [replace(s, name=f"{s.name} [site={site}]", **blank) for s in found]
+            if min(len(side.seen) for side in sides) < FEWEST:
+                found = [replace(score, null_sd=None, z=None) for score in found]
+            scores += [replace(score, name=f"{score.name} [site={site}]") for score in found]
     return scores
 
 
