@@ -2,6 +2,7 @@
 
 import re
 from base64 import b64decode
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -66,7 +67,7 @@ def test_the_first_screen_answers_before_any_section() -> None:
     text = Page(render(report())).text
     order = ["Made against real", "60 volumes", "Are they like real ones? No", "too smooth",
              "Do they obey? Not tested", "Do they copy? Not tested",
-             "What to distrust Nothing noted", "Each score against halves", "Middle planes",
+             "What to distrust Nothing noted", "Scores against halves", "Middle planes",
              "One bar per region", "low, high: 95 % interval", "torch"]  # fmt: skip
     places = [text.index(words) for words in order]
     assert places == sorted(places)
@@ -152,3 +153,14 @@ def test_sections_are_linked_in_order() -> None:
     links = [str(a["href"])[1:] for a in page.all("a")]
     assert links == ["section-0", "section-1", "scores", "facts"]
     assert {str(s.get("id")) for s in page.all("section")} >= set(links)
+
+
+def test_the_first_forest_is_short_and_nothing_is_lost() -> None:
+    names = ("pca/kid", "pca/recall@3", "anatomy/left cortex/effect", "anatomy/left cortex/slope")
+    scores = tuple(Score(name, 1.0, 0.5, 1.5, 9, 0.0, 1.0, 1.0) for name in names)
+    text = Page(render(replace(report(), scores=scores))).text
+    first, _, rest = text.partition("2 more scores beside their null")
+    assert "left cortex/effect" in first
+    for name in ("recall@3", "left cortex/slope"):
+        assert name not in first
+        assert name in rest

@@ -29,6 +29,11 @@ _SYMBOLS = {  # drawn, for not every font has them
     "unknown": "M5 5.2a3 3 0 1 1 4.4 2.6c-1 .5-1.4 1-1.4 2M8 12.8v.2",
 }
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+_COPIES = (  # of the audit, on the first screen
+    "copies/residual P(d_train < d_test), all of train",
+    "copies/nearest r mean",
+    "copies/duplicates share",
+)
 _FOREST = (
     "Each mark is one score, placed by how far it lies from what disjoint halves of the real "
     "volumes score against each other: 0 is their mean, 1 their standard deviation, the band is "
@@ -108,9 +113,19 @@ def _symbol(grade: Grade, said: str = "") -> str:
 
 
 def _first_forest(scores: Sequence[Score]) -> str:
-    """The forest plot of what is not of a stratum, wide and for a phone."""
-    whole = [score for score in scores if " [" not in score.name]
-    return _forest(whole, "Each score against halves of the real volumes")
+    """The forest plot of what answers first, wide and for a phone."""
+    return _forest([s for s in scores if _leads(s)], "Scores against halves of the real volumes")
+
+
+def _leads(score: Score) -> bool:
+    """Whether a score is on the first screen: of strata, of other numbers of neighbours and of
+    single regions and spaces there are too many."""
+    name = score.name
+    if " [" in name or name.endswith(("@3", "@10")) or name.startswith("asymmetry/"):
+        return False
+    if name.startswith("anatomy/"):
+        return name.endswith("/effect") and not name.startswith("anatomy/right ")
+    return not name.startswith("copies/") or name in _COPIES
 
 
 def _forest(scores: Sequence[Score], title: str) -> str:
@@ -200,9 +215,15 @@ def _table(table: Table) -> str:
 
 
 def _scores(scores: Sequence[Score]) -> str:
-    """All scores: those of strata as a forest plot of their own, then the table."""
+    """All scores: those of strata and all that is not on the first screen as forest plots of their
+    own, then the table."""
     strata = [score for score in scores if " [" in score.name and has_null(score)]
+    others = [s for s in scores if " [" not in s.name and not _leads(s) and has_null(s)]
     drawn = _forest(strata, "Scores within strata") if strata else ""
+    if others:
+        more = _forest(others, "More scores against halves of the real volumes")
+        summary = f"<summary>{len(others)} more scores beside their null</summary>"
+        drawn += f"<details>{summary}{more}</details>"
     columns = ("score", "value", "low", "high", "real: mean", "real: sd", "z", "n", "features")
     rows = tuple(
         (s.name, s.value, s.low, s.high, s.null_mean, s.null_sd, s.z, s.n, s.digest[:12])
