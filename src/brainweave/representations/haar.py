@@ -1,5 +1,5 @@
-"""The orthonormal 3D Haar wavelet (packet) transform: its kernels do not overlap, so that it is one
-product, as exact on a GPU as on a CPU (a convolution there would round to TF32)."""
+"""The orthonormal 3D Haar wavelet (packet) transform: its kernels do not overlap, so that sums and
+differences of neighbours do, as exact on a GPU as on a CPU (a convolution would round to TF32)."""
 
 from functools import lru_cache
 
@@ -45,10 +45,12 @@ class Haar(Representation):
                 f"pad every edge to a multiple of {self.factor}"
             )
         with torch.autocast(volume.device.type, enabled=False):
-            volume = exact(volume)
-            f = self.factor
-            blocks = volume[:, 0].unflatten(3, (-1, f)).unflatten(2, (-1, f)).unflatten(1, (-1, f))
-            return torch.einsum("cuvw,biujvkw->bcijk", self._kernels(volume)[:, 0], blocks)
+            z = exact(volume)
+            for _ in range(self.levels):
+                z = _halved(z)
+            if self.approximation_scale != 1:
+                z = torch.cat([z[:, :1] / self.approximation_scale, z[:, 1:]], dim=1)
+            return z
 
     def invert(self, coefficients: Float[Tensor, "b c _ _ _"]) -> Float[Tensor, "b 1 _ _ _"]:
         with torch.autocast(coefficients.device.type, enabled=False):
@@ -62,6 +64,16 @@ class Haar(Representation):
     def _kernels(self, like: Tensor) -> Float[Tensor, "c 1 f f f"]:
         kernels = haar_kernels(self.levels).to(like)
         return torch.cat([kernels[:1] / self.approximation_scale, kernels[1:]])
+
+
+def _halved(x: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b 8*c i/2 j/2 k/2"]:
+    """One level in every channel: sums and differences of neighbours, along i first, where both
+    lie in rows. About twice as fast as one product with the kernels."""
+    parts = [x.unflatten(4, (-1, 2)).unflatten(3, (-1, 2)).unflatten(2, (-1, 2))]
+    for axis in (3, 4, 5):
+        pairs = [part.unbind(axis) for part in parts]
+        parts = [mixed for a, b in pairs for mixed in (a + b, a - b)]
+    return torch.stack(parts, dim=2).flatten(1, 2).mul_(8**-0.5)
 
 
 @lru_cache
