@@ -8,9 +8,10 @@ import pytest
 from brainweave.data.cohort import Cohort, Subject
 from brainweave.errors import EvaluationError
 from brainweave.evaluation.base import Score
-from brainweave.evaluation.counterfactuals import Aged, counterfactuals
+from brainweave.evaluation.counterfactuals import counterfactuals
 from brainweave.evaluation.counterfactuals import heads as heads_of
 from brainweave.evaluation.scans import open_sides
+from brainweave.evaluation.volumetry import Aged
 
 NAMES = ("ventricles", "cortex", "pons")
 SLOPES = np.array([5.0, -20.0, 0.0])  # per decade
@@ -71,7 +72,7 @@ def test_heads_that_do_not_age_agree_by_chance_only():
 
 def test_real_persons_of_other_ages_are_left_out():
     young = made(SLOPES)
-    young = Aged(young.regions, 20 + (young.ages - 20) / 2, young.heads)
+    young = Aged(young.ml, 20 + (young.ages - 20) / 2, young.persons)
     found = counterfactuals(young, people(200, 1), NAMES)
     assert found.said[0].startswith("Real slopes are from")
 
@@ -79,9 +80,9 @@ def test_real_persons_of_other_ages_are_left_out():
 def test_volumes_without_a_second_age_are_left_out_and_counted():
     one = made(SLOPES)
     more = Aged(
-        np.concatenate([one.regions, one.regions[:1]]),
+        np.concatenate([one.ml, one.ml[:1]]),
         np.append(one.ages, 33),
-        (*one.heads, "single"),
+        (*one.persons, "single"),
     )
     said = counterfactuals(more, people(200, 1), NAMES).said
     assert "1 made volumes are no head at several ages: left out." in said

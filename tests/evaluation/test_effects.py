@@ -20,20 +20,25 @@ def columns(*made: float) -> dict[str, np.ndarray]:
 
 def test_a_shift_is_in_standard_deviations_of_the_real_ones(bench: Bench) -> None:
     # draws of half of each side, so the mean over many of them
-    scores, _ = effects(settled(bench, draws=400), "sign", ["a", "b"], columns(0.0, 2.0))
+    scores = effects(settled(bench, draws=400), "sign", ["a", "b"], columns(0.0, 2.0))
     assert [score.value for score in scores] == pytest.approx([0, 2], abs=0.05)
     assert [score.name for score in scores] == ["sign/a", "sign/b"]
 
 
 def test_a_shift_is_clear_where_halves_do_not_differ_so(bench: Bench) -> None:
-    (none, large), _ = effects(bench, "sign", ["a", "b"], columns(0.0, 2.0))
+    none, large = effects(bench, "sign", ["a", "b"], columns(0.0, 2.0))
     assert abs(none.z or 0) < 3 < (large.z or 0)
 
 
-def test_columns_that_never_vary_are_named_not_scored(bench: Bench) -> None:
+def test_a_column_that_never_varies_is_not_scored(bench: Bench) -> None:
     vectors = {side: np.c_[values, np.ones(40)] for side, values in columns(1.0).items()}
-    scores, flat = effects(bench, "sign", ["a", "flat"], vectors)
-    assert ([score.name for score in scores], flat) == (["sign/a"], ["flat"])
+    assert [s.name for s in effects(bench, "sign", ["a", "flat"], vectors)] == ["sign/a"]
+
+
+def test_what_only_made_volumes_have_is_seen(bench: Bench) -> None:
+    vectors = {"real": np.zeros((40, 1)), "made": np.full((40, 1), 0.04)}
+    (score,) = effects(bench, "sign", ["background"], vectors)
+    assert score.z == pytest.approx(4)
 
 
 def test_what_is_not_finite_is_an_error(bench: Bench) -> None:

@@ -14,6 +14,8 @@ from jaxtyping import Float, Int
 
 Indices = Int[np.ndarray, "_"]
 Vectors = Float[np.ndarray, "n d"]
+CLEAR, NOTED = 3.0, 2.0  # |z| that is called different, and that may be chance
+LEAST = 10  # volumes a side on which an answer in words rests
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from brainweave.data.files import sha256
 from brainweave.errors import EvaluationError
 from brainweave.evaluation.base import Indices, Score, Vectors, halves
 from brainweave.evaluation.comparison import compare
@@ -141,9 +140,9 @@ class Bench:
     def _others(self) -> Indices:
         """The real scans whose persons and files did not train."""
         train = self.sides["train"]
-        persons, files = set(train.persons), {sha256(path) for path in train.paths}
-        scans = zip(self.real.persons, self.real.paths, strict=True)
-        own = [person in persons or sha256(path) in files for person, path in scans]
+        persons, files = set(train.persons), set(train.hashes)
+        scans = zip(self.real.persons, self.real.hashes, strict=True)
+        own = [person in persons or content in files for person, content in scans]
         return np.flatnonzero(~np.array(own))
 
     def beside_null(

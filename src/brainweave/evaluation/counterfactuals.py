@@ -13,20 +13,12 @@ from jaxtyping import Float
 from brainweave.errors import EvaluationError
 from brainweave.evaluation.base import Score
 from brainweave.evaluation.scans import Scans
+from brainweave.evaluation.volumetry import Aged
 
 FEWEST_HEADS, FEWEST_REAL = 3, 20
 HEADS = ("head", "seed")  # covariates that say which volumes are one head
 _SPAN = 5.0  # years between a head's youngest and oldest, at least
 _DECADE, _DRAWS = 10.0, 1000
-
-
-@dataclass(frozen=True)
-class Aged:
-    """Volumes of regions [n r] with ages in years and whose they are: a person, or a made head."""
-
-    regions: Float[np.ndarray, "n r"]
-    ages: Float[np.ndarray, "n"]
-    heads: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -41,10 +33,7 @@ def heads(scans: Scans) -> tuple[str, ...]:
     """Which scans are one head: by the covariate `head` or `seed` where there is one, else by
     person; a scan without either is a head of its own."""
     for name in HEADS:
-        numbers, texts = scans.numbers(name), scans.texts(name)
-        words = [
-            t or ("" if np.isnan(x) else f"{x:g}") for x, t in zip(numbers, texts, strict=True)
-        ]
+        words = scans.words(name)
         if any(words):
             pairs = zip(words, scans.subjects, strict=True)
             return tuple(f"{name} {word}" if word else subject.id for word, subject in pairs)
@@ -71,7 +60,7 @@ def counterfactuals(
         )
     if not kept.all():
         said.append(f"Real slopes are from {kept.sum()} of {len(kept)} volumes, of these ages.")
-    whole = _taken(real, np.flatnonzero(kept))
+    whole = real.take(kept)
     random = np.random.default_rng(seed)
     each = np.stack([_slopes(part) for part in _split(made)])
     persons = _split(whole)
@@ -94,9 +83,9 @@ def counterfactuals(
 
 def _families(made: Aged) -> tuple[Aged, list[str]]:
     """The volumes of heads that have several ages."""
-    words = np.array(made.heads)
+    words = np.array(made.persons)
     known = np.isfinite(made.ages)
-    spans = {h: made.ages[known & (words == h)] for h in dict.fromkeys(made.heads)}
+    spans = {h: made.ages[known & (words == h)] for h in dict.fromkeys(made.persons)}
     wide = [h for h, ages in spans.items() if len(ages) > 1 and np.ptp(ages) >= _SPAN]
     if len(wide) < FEWEST_HEADS:
         raise EvaluationError(
@@ -106,23 +95,19 @@ def _families(made: Aged) -> tuple[Aged, list[str]]:
     rows = np.flatnonzero(known & np.isin(words, wide))
     left = len(words) - len(rows)
     said = [f"{left} made volumes are no head at several ages: left out."] if left else []
-    return _taken(made, rows), said
-
-
-def _taken(aged: Aged, rows: np.ndarray) -> Aged:
-    return Aged(aged.regions[rows], aged.ages[rows], tuple(aged.heads[row] for row in rows))
+    return made.take(rows), said
 
 
 def _split(aged: Aged) -> list[Aged]:
     """By head."""
-    codes = np.unique(aged.heads, return_inverse=True)[1]
-    return [_taken(aged, np.flatnonzero(codes == code)) for code in range(codes.max() + 1)]
+    codes = np.unique(aged.persons, return_inverse=True)[1]
+    return [aged.take(codes == code) for code in range(codes.max() + 1)]
 
 
 def _slopes(aged: Aged) -> Float[np.ndarray, "r"]:
     """Least-squares slope of every region per decade."""
     x = aged.ages - aged.ages.mean()
-    found: np.ndarray = _DECADE * (x @ aged.regions) / max(float(x @ x), 1e-12)
+    found: np.ndarray = _DECADE * (x @ aged.ml) / max(float(x @ x), 1e-12)
     return found
 
 
@@ -133,8 +118,8 @@ def _again(count: int, random: np.random.Generator) -> np.ndarray:
 def _redrawn(persons: list[Aged], random: np.random.Generator) -> Float[np.ndarray, "r"]:
     """The slopes of persons drawn anew."""
     drawn = [persons[i] for i in _again(len(persons), random)]
-    regions, ages = (np.concatenate([getattr(p, f) for p in drawn]) for f in ("regions", "ages"))
-    return _slopes(Aged(regions, ages, ("",) * len(ages)))
+    ages = np.concatenate([person.ages for person in drawn])
+    return _slopes(Aged(np.concatenate([person.ml for person in drawn]), ages, [""] * len(ages)))
 
 
 def _beside(score: Score, null: float, sd: float) -> Score:

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from brainweave.errors import EvaluationError
 from brainweave.evaluation.base import Score, Vectors
 from brainweave.evaluation.bench import Bench
 from brainweave.evaluation.comparison import Made, Real, distribution
@@ -22,23 +21,21 @@ def shift(real: Real, made: Made) -> float:
 
 def effects(
     bench: Bench, prefix: str, names: Sequence[str], vectors: Mapping[str, Vectors]
-) -> tuple[list[Score], list[str]]:
-    """The shift of every column as `prefix/name`, and the columns that do not vary among the real
-    volumes: where made ones differ there, the shift is in hundredths of the measure's own unit."""
-    scores, flat = [], []
+) -> list[Score]:
+    """The shift of every column as `prefix/name`.
+
+    A column that is one number in all real volumes has no standard deviation: where made ones
+    differ, the shift is in hundredths of the measure's own unit, else there is no score.
+    """
+    scores = []
     for column, name in enumerate(names):
         single = {side: values[:, [column]] for side, values in vectors.items()}
-        try:
+        if np.ptp(single["real"]) > 0:
             (score,) = bench.beside_null(prefix, single, metrics=["shift"])
-        except EvaluationError:
-            if np.ptp(single["real"]) > 0:
-                raise
-            flat.append(name)
-            if single["made"].mean() != single["real"].mean():
-                scores.append(_constant(f"{prefix}/{name}", single))
-            continue
-        scores.append(replace(score, name=f"{prefix}/{name}"))
-    return scores, flat
+            scores.append(replace(score, name=f"{prefix}/{name}"))
+        elif single["made"].mean() != single["real"].mean():
+            scores.append(_constant(f"{prefix}/{name}", single))
+    return scores
 
 
 def _constant(name: str, sides: Mapping[str, Vectors]) -> Score:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from brainweave.errors import EvaluationError
 from brainweave.evaluation.appearance import SIGNS, signs, told
-from brainweave.evaluation.base import Indices, Score
+from brainweave.evaluation.base import CLEAR, LEAST, NOTED, Indices, Score
 from brainweave.evaluation.bench import Bench, Chapter
 from brainweave.evaluation.comparison import standardise
 from brainweave.evaluation.distribution import (
@@ -23,9 +23,7 @@ from brainweave.evaluation.effects import effects
 from brainweave.evaluation.report import Finding, Grade, Table
 from brainweave.evaluation.scans import Scans
 
-CLEAR, NOTED = 3.0, 2.0  # |z| that is called different, and that may be chance
 FEWEST = 20  # scans of each side that a stratum needs
-LEAST = 10  # volumes a side on which an answer in words rests
 _FAR = 100.0  # |z|
 _TINY = 1e-12
 APPEARANCE = "appearance"
@@ -122,7 +120,7 @@ def _appearance(bench: Bench, chapter: Chapter) -> None:
         bench.reporter.start(f"appearance, {side}", len(scans))
         vectors[side] = signs(_counted(bench, scans))
         bench.reporter.stop()
-    scores, _ = effects(bench, APPEARANCE, [sign.name for sign in SIGNS], vectors)
+    scores = effects(bench, APPEARANCE, [sign.name for sign in SIGNS], vectors)
     chapter.scores += scores
     if words := told(scores, CLEAR):
         chapter.findings.append(Finding("like", "bad", f"Made volumes are {_listed(words)}."))

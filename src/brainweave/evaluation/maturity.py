@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from brainweave.errors import EvaluationError
 from brainweave.evaluation.axes import Axes
+from brainweave.evaluation.base import CLEAR
 from brainweave.evaluation.bench import Bench, Chapter
 from brainweave.evaluation.charts import histogram
 from brainweave.evaluation.faithfulness import Looks, apparent
@@ -12,7 +13,6 @@ from brainweave.evaluation.report import Figure, Finding
 from brainweave.evaluation.volumetry import compare_regions
 
 SECTION = "Age and sex"
-CLEAR = 3.0  # |z| that is called different
 
 
 def maturity(bench: Bench, looks: Mapping[str, Looks]) -> Chapter:

@@ -6,12 +6,12 @@ import numpy as np
 
 from brainweave.errors import EvaluationError
 from brainweave.evaluation.axes import Axes
-from brainweave.evaluation.base import Score
+from brainweave.evaluation.base import CLEAR, Score
 from brainweave.evaluation.bench import Bench, Chapter
 from brainweave.evaluation.charts import Line, scatter
 from brainweave.evaluation.faithfulness import Looks, Obedience, age, sex
 from brainweave.evaluation.lowres import AGE, blocks
-from brainweave.evaluation.maturity import CLEAR, SECTION, maturity
+from brainweave.evaluation.maturity import SECTION, maturity
 from brainweave.evaluation.report import Figure, Finding, Grade, Table, Topic
 
 HARDLY = "cannot be told: the judge hardly sees it in real volumes"

@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from brainweave.data.files import sha256
 from brainweave.data.montage import png, sheet
 from brainweave.errors import EvaluationError
-from brainweave.evaluation.base import Indices
+from brainweave.evaluation.base import CLEAR, LEAST, Indices
 from brainweave.evaluation.bench import Bench, Chapter
 from brainweave.evaluation.report import Figure, Finding, Grade, Topic
 from brainweave.evaluation.scans import EDGE, Scans
@@ -15,7 +14,6 @@ FEW, ROUGH, SMALL = 20, 30, 50  # persons: nearly nothing, a rough z, only large
 _SHOWN = 6  # columns of the montage
 _ALIKE = 0.5  # correlation with the mean real volume below which one is called no such brain
 _TURNED = 0.3  # part of what is missing to identity that a mirror image must explain
-LEAST = 10  # volumes of a side whose mean age is told
 _SHIFT = 0.2  # shares of a site that differ by more are a shift
 
 
@@ -82,7 +80,7 @@ def _spread(indices: Indices, count: int) -> Indices:
 def _twice(bench: Bench, chapter: Chapter) -> None:
     """Files and persons that are on two sides. Raises EvaluationError where all made files are real
     ones."""
-    files = {name: [sha256(path) for path in scans.paths] for name, scans in bench.sides.items()}
+    files = {name: scans.hashes for name, scans in bench.sides.items()}
     pairs = (("made", "real"), ("made", "train"), ("real", "train"))
     for one, other in (pair for pair in pairs if pair[1] in files):
         count = sum(content in set(files[other]) for content in files[one])
@@ -134,7 +132,7 @@ def _ages(bench: Bench, chapter: Chapter) -> None:
     if min(len(real), len(made)) < 2:
         return
     error = float(np.hypot(real.std() / len(real) ** 0.5, made.std() / len(made) ** 0.5))
-    if min(len(real), len(made)) >= LEAST and abs(made.mean() - real.mean()) > 3 * error > 0:
+    if min(len(real), len(made)) >= LEAST and abs(made.mean() - real.mean()) > CLEAR * error > 0:
         text = (
             f"Ages differ: real {real.mean():.0f} ± {real.std():.0f} years, made "
             f"{made.mean():.0f} ± {made.std():.0f}; part of every difference is age. "

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -9,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from brainweave.data.cohort import Cohort, Subject
-from brainweave.data.files import digest
+from brainweave.data.files import digest, sha256
 from brainweave.data.grid import Grid, Shape, Spacing
 from brainweave.data.intensity import Fixed, Intensity, Percentiles
 from brainweave.data.preprocess import Preprocess
@@ -52,6 +53,11 @@ class Scans(Sequence[Subject]):
     def paths(self) -> list[Path]:
         """The files, in order."""
         return [subject.images[self.modality] for subject in self.subjects]
+
+    @cached_property
+    def hashes(self) -> list[str]:
+        """The SHA-256 of every file, read once."""
+        return [sha256(path) for path in self.paths]
 
     @property
     def spacing(self) -> Spacing:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 
-from brainweave.data.files import digest, sha256
+from brainweave.data.files import digest
 from brainweave.data.tensors import load_tensors, save_tensors
 from brainweave.errors import CheckpointError, EvaluationError
 from brainweave.evaluation.base import Vectors
@@ -27,7 +27,7 @@ def features(
     """
     if not len(scans):
         raise EvaluationError(f"{scans.name}: there are no scans to describe")
-    hashes = [sha256(path) for path in scans.paths]
+    hashes = scans.hashes
     keys = {content: _key(content, scans, extractor) for content in hashes}
     found = {} if folder is None else _kept(folder, keys, extractor.dimension)
     reporter.start(f"{extractor.name} features, {scans.name}", len(keys), len(found))
@@ -51,7 +51,7 @@ def fitted(
     """The extractor fitted on these scans, or as it is where it needs no fit; kept likewise."""
     if extractor.ready:
         return extractor
-    key = _key(digest([sha256(path) for path in scans.paths]), scans, extractor)
+    key = _key(digest(scans.hashes), scans, extractor)
     if folder is not None and (state := _read(_path(folder, key))):
         return extractor.restored(state)
     reporter.start(f"fitting {extractor.name}, {scans.name}", len(scans))

@@ -7,10 +7,9 @@ import numpy as np
 from brainweave.errors import EvaluationError
 from brainweave.evaluation.anatomy import asymmetry
 from brainweave.evaluation.axes import Axes
-from brainweave.evaluation.base import Score, Vectors
+from brainweave.evaluation.base import CLEAR, Score, Vectors
 from brainweave.evaluation.bench import Bench, Chapter, Space
 from brainweave.evaluation.charts import Band, Line, bars, scatter
-from brainweave.evaluation.counterfactuals import Aged as Head
 from brainweave.evaluation.counterfactuals import counterfactuals, heads
 from brainweave.evaluation.effects import effects
 from brainweave.evaluation.report import Figure, Finding, Table
@@ -18,7 +17,6 @@ from brainweave.evaluation.volumetry import AgeCurve, Aged, ageing, compare_regi
 
 SECTION = "Anatomy"
 REGIONS = "regions"  # the extractor
-CLEAR = 3.0  # |z| that is called different
 _CURVES = 6  # drawn
 _TOLD = 4  # regions named in a sentence
 
@@ -40,7 +38,7 @@ def structure(bench: Bench) -> Chapter:
     paired, indices = asymmetry(names, ml["real"])
     if paired:
         both = {"real": indices, "made": asymmetry(names, ml["made"])[1]}
-        chapter.scores += effects(bench, "asymmetry", paired, both)[0]
+        chapter.scores += effects(bench, "asymmetry", paired, both)
     _ageing(bench, names, ml, chapter)
     _one_head(bench, names, ml, chapter)
     if bench.settings.priors is None:
@@ -184,8 +182,8 @@ def _one_head(bench: Bench, names: Sequence[str], ml: dict[str, Vectors], chapte
     persons = heads(bench.made)
     if len(set(persons)) == len(persons):
         return
-    made = Head(ml["made"], bench.made.numbers("age"), persons)
-    real = Head(ml["real"], bench.real.numbers("age"), tuple(bench.real.persons))
+    made = Aged(ml["made"], bench.made.numbers("age"), persons)
+    real = Aged(ml["real"], bench.real.numbers("age"), bench.real.persons)
     try:
         found = counterfactuals(made, real, names, seed=bench.settings.seed)
     except EvaluationError as error:

@@ -35,9 +35,9 @@ class Aged:
         """Log ml."""
         return np.log(np.maximum(self.ml, _SMALLEST))
 
-    def take(self, chosen: Bool[np.ndarray, "n"]) -> "Aged":
-        """Some of the scans."""
-        persons = [p for p, taken in zip(self.persons, chosen, strict=True) if taken]
+    def take(self, chosen: Bool[np.ndarray, "n"] | Int[np.ndarray, "_"]) -> "Aged":
+        """Some of the scans, by a mask or by indices."""
+        persons = [self.persons[row] for row in np.arange(len(self.persons))[chosen]]
         return Aged(self.ml[chosen], self.ages[chosen], persons)
 
 
