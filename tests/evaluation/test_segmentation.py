@@ -63,7 +63,7 @@ def test_a_side_without_enhancement_takes_the_others_convention() -> None:
 
 @pytest.mark.parametrize(
     ("labels", "convention"),
-    [((0, 1, 2, 4), "brats-2021"), ((0, 3), "brats-2023"), ((0, 1, 2), None)],
+    [((0, 1, 2, 4), "2018"), ((0, 3), "2023"), ((0, 1, 2), None)],
 )
 def test_the_enhancing_label_tells_the_convention(
     labels: tuple[int, ...], convention: str | None
@@ -78,10 +78,10 @@ def test_unknown_conventions_are_refused(labels: tuple[int, ...], message: str) 
 
 
 def test_labels_that_are_not_of_the_given_convention_are_refused() -> None:
-    with pytest.raises(EvaluationError, match="not of brats-2023"):
-        tumour_dice(OLD, MADE, conventions=("brats-2023", "brats-2021"))
+    with pytest.raises(EvaluationError, match="not of 2023"):
+        tumour_dice(OLD, MADE, conventions=("2023", "2018"))
     with pytest.raises(EvaluationError, match="no convention 'x'"):
-        tumour_dice(OLD, MADE, conventions=("x", "brats-2021"))
+        tumour_dice(OLD, MADE, conventions=("x", "2018"))
 
 
 def test_maps_on_two_grids_are_refused() -> None:
@@ -106,4 +106,4 @@ def test_cohorts_of_two_conventions_are_compared(tmp_path: Path) -> None:
         "dice TC": 1,
         "dice ET": 1,
     }
-    assert "Label conventions: real brats-2021, made brats-2023." in found.notes
+    assert "Label conventions: real 2018, made 2023." in found.notes

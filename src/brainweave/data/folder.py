@@ -29,10 +29,8 @@ def from_folder(root: Path, *, modality: str = "t1w", ages: bool = True) -> Coho
     must carry one; without, the age is not known where it does not.
     Raises CohortError where there are no images, or some whose name lacks the age it needs.
     """
-    if not root.is_dir():
-        raise CohortError(f"{root} is no folder")
     scans: dict[str, dict[str, Path]] = {}
-    for path in _aged(root) if ages else _images(root):
+    for path in _aged(root) if ages else images_below(root):
         where = stem(path.relative_to(os.path.realpath(root)).as_posix())
         kind = canonical_modality(contrast(where) or modality)
         images = scans.setdefault(_CONTRAST.sub("", where), {})
@@ -42,6 +40,24 @@ def from_folder(root: Path, *, modality: str = "t1w", ages: bool = True) -> Coho
     ids = unique([tuple(reversed(where.strip("/").split("/"))) for where in scans])
     found = zip(ids, scans.items(), strict=True)
     return Cohort((_scan(name, where, images) for name, (where, images) in found), str(root))
+
+
+def images_below(root: Path) -> list[Path]:
+    """The .nii and .nii.gz files at any depth of a folder, hidden ones left out, links followed to
+    its top. Raises CohortError where there is none."""
+    if not root.is_dir():
+        raise CohortError(f"{root} is no folder")
+    top = Path(os.path.realpath(root))
+    paths = [path for path in sorted(top.rglob("*")) if is_nifti(path.name)]
+    paths = [path for path in paths if not _hidden(path.relative_to(top)) and not path.is_dir()]
+    if not paths:
+        raise CohortError(f"{root}: no .nii or .nii.gz file below this folder")
+    return paths
+
+
+def carries_age(path: Path) -> bool:
+    """Whether a file's name says an age, as x_AGE_65.3.nii.gz."""
+    return _AGE.search(stem(path.name)) is not None
 
 
 def is_nifti(path: str) -> bool:
@@ -70,20 +86,10 @@ def unique(labels: Sequence[Sequence[str]]) -> list[str]:
     return ids
 
 
-def _images(root: Path) -> list[Path]:
-    """The images below a folder."""
-    top = Path(os.path.realpath(root))
-    paths = [path for path in sorted(top.rglob("*")) if is_nifti(path.name)]
-    paths = [path for path in paths if not _hidden(path.relative_to(top)) and not path.is_dir()]
-    if not paths:
-        raise CohortError(f"{root}: no .nii or .nii.gz file below this folder")
-    return paths
-
-
 def _aged(root: Path) -> list[Path]:
     """The images below a folder, each with one readable age in its name."""
-    paths = _images(root)
-    ageless = [path for path in paths if not _AGE.search(stem(path.name))]
+    paths = images_below(root)
+    ageless = [path for path in paths if not carries_age(path)]
     if ageless:
         raise CohortError(
             f"{root}: {len(ageless)} of {len(paths)} files have no age in their name, the first is "

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from brainweave.data.bids import from_bids
+from brainweave.data.brats import from_brats, is_brats
 from brainweave.data.cohort import (
     MODALITIES,
     RESERVED,
@@ -28,7 +29,7 @@ logger = logging.getLogger(__name__)
 def open_cohort(
     path: Path, *, modality: str = "t1w", ignore: Path | None = None, ages: bool = True
 ) -> Cohort:
-    """The cohort at `path`: a table, a folder with a table, BIDS, or names that carry ages.
+    """The cohort at `path`: a table, a folder with one, BIDS, BraTS, or names that carry ages.
 
     `cohort.csv:split=val,sex=F` keeps the rows with these values. modality: that of files in a
     folder whose names do not say. ignore: a table not to open. ages: file names must carry them.
@@ -47,16 +48,7 @@ def open_cohort(
     if not path.is_dir():
         what = "is neither a table (.csv, .tsv) nor a folder" if path.exists() else "does not exist"
         raise CohortError(f"{path} {what}")
-    for table in (path / "cohort.csv", path / "participants.csv"):
-        if table.is_file() and not (ignore and ignore.exists() and table.samefile(ignore)):
-            if table.name == "cohort.csv" or _images_and_covariates(read_table(table))[0]:
-                return from_csv(table)
-            logger.info("%s names no images and is not used", table)
-    if (made := path / "participants.tsv").is_file() and "file" in read_table(made).columns:
-        return from_generated(made)
-    if (path / "participants.tsv").is_file() or any(p.is_dir() for p in path.glob("sub-*")):
-        return from_bids(path)
-    return from_folder(path, modality=modality, ages=ages)
+    return _open_folder(path, modality, ignore, ages)
 
 
 def from_generated(path: Path) -> Cohort:
@@ -95,6 +87,22 @@ def from_csv(path: Path) -> Cohort:
         found = {images[c]: _located(path, record[c]) for c in images if not missing(record[c])}
         rows.append(_subject(name, {covariates[c]: record[c] for c in covariates}, found))
     return Cohort(rows, str(path))
+
+
+def _open_folder(path: Path, modality: str, ignore: Path | None, ages: bool) -> Cohort:
+    """The cohort of a folder, by what lies in it."""
+    for table in (path / "cohort.csv", path / "participants.csv"):
+        if table.is_file() and not (ignore and ignore.exists() and table.samefile(ignore)):
+            if table.name == "cohort.csv" or _images_and_covariates(read_table(table))[0]:
+                return from_csv(table)
+            logger.info("%s names no images and is not used", table)
+    if (made := path / "participants.tsv").is_file() and "file" in read_table(made).columns:
+        return from_generated(made)
+    if (path / "participants.tsv").is_file() or any(p.is_dir() for p in path.glob("sub-*")):
+        return from_bids(path)
+    if is_brats(path):
+        return from_brats(path)
+    return from_folder(path, modality=modality, ages=ages)
 
 
 def _flowlet(table: Table, subject: str, path: str) -> Cohort:

@@ -1,6 +1,6 @@
 """Overlap of segmentations: Dice of label maps, and of the tumour's parts in BraTS.
 
-A new convention is one row of `CONVENTIONS`.
+A new convention is one row of `data.brats.ENHANCING`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from jaxtyping import Bool, Int
 
-from brainweave.errors import EvaluationError
+from brainweave.data.brats import ENHANCING, convention
+from brainweave.errors import CohortError, EvaluationError
 from brainweave.evaluation.paired import Comparison, Row, load_labels, matched, summarise
 from brainweave.evaluation.scans import Scans
 
@@ -16,10 +17,10 @@ Labels = Int[np.ndarray, "..."]
 Parts = Mapping[str, tuple[int, ...]]
 
 CONVENTIONS: dict[str, Parts] = {  # whole tumour, tumour core, enhancing tumour
-    "brats-2021": {"WT": (1, 2, 4), "TC": (1, 4), "ET": (4,)},  # 2017 to 2021
-    "brats-2023": {"WT": (1, 2, 3), "TC": (1, 3), "ET": (3,)},  # from 2023 on
+    name: {"WT": (1, 2, label), "TC": (1, label), "ET": (label,)}
+    for name, label in ENHANCING.items()
 }
-NEWEST = "brats-2023"
+NEWEST = "2023"
 
 
 def dice(a: Bool[np.ndarray, "..."], b: Bool[np.ndarray, "..."]) -> float:
@@ -40,34 +41,24 @@ def label_dice(a: Labels, b: Labels) -> dict[int, float]:
 
 
 def find_convention(labels: Iterable[int]) -> str | None:
-    """The convention of label maps that have these values: 4 or 3 is the enhancing tumour.
-
-    None where there is neither, as in cases without enhancement: then all agree on what is left.
-    Raises EvaluationError for other values and for 3 beside 4: BraTS up to 2016 and its
-    post-treatment data from 2024 on have both, and mean different things by them.
-    """
-    found = {int(label) for label in labels} - {0}
-    if strange := sorted(found - {1, 2, 3, 4}):
-        raise EvaluationError(f"labels {strange} are none of BraTS (1, 2, 3 or 4)")
-    if {3, 4} <= found:
-        raise EvaluationError(
-            "labels 3 and 4 occur together, which no supported convention has "
-            f"({', '.join(CONVENTIONS)}); map them to one of these first"
-        )
-    return "brats-2021" if 4 in found else "brats-2023" if 3 in found else None
+    """As `data.brats.convention`; raises EvaluationError where that raises CohortError."""
+    try:
+        return convention(labels)
+    except CohortError as error:
+        raise EvaluationError(str(error)) from None
 
 
-def tumour_parts(labels: Labels, convention: str) -> dict[str, Bool[np.ndarray, "..."]]:
+def tumour_parts(labels: Labels, of: str) -> dict[str, Bool[np.ndarray, "..."]]:
     """Masks of whole tumour, tumour core and enhancing tumour: "WT", "TC", "ET".
 
     Raises EvaluationError for an unknown convention and for labels that are not of it.
     """
-    if convention not in CONVENTIONS:
-        raise EvaluationError(f"no convention {convention!r}; there are {', '.join(CONVENTIONS)}")
-    parts = CONVENTIONS[convention]
+    if of not in CONVENTIONS:
+        raise EvaluationError(f"no convention {of!r}; there are {', '.join(CONVENTIONS)}")
+    parts = CONVENTIONS[of]
     if strange := np.setdiff1d(labels, (0, *parts["WT"])).tolist():
-        raise EvaluationError(f"labels {strange} are not of {convention}, which has {parts['WT']}")
-    return {part: np.isin(labels, of) for part, of in parts.items()}
+        raise EvaluationError(f"labels {strange} are not of {of}, which has {parts['WT']}")
+    return {part: np.isin(labels, those) for part, those in parts.items()}
 
 
 def tumour_dice(
