@@ -12,15 +12,15 @@ SOURCE = Path(brainweave.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 LAYERS = [
     {"errors", "version"},
-    {"part", "progress"},
+    {"part", "progress", "device"},
     {"data", "processes"},
     {"representations", "conditions"},
-    {"networks"},
+    {"networks", "sampling"},
     {"recipe"},
     {"generator"},
-    {"weights", "cost", "recipes"},
-    {"training", "interop", "generation", "evaluation"},
-    {"inspection", "membership"},
+    {"weights", "cost", "recipes", "provenance"},
+    {"training", "interop", "generation", "completion", "evaluation"},
+    {"inspection", "membership", "tuning"},
     {"cli"},
     {"__main__"},
 ]

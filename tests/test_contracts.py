@@ -7,9 +7,11 @@ import pytest
 import torch
 
 import brainweave.recipe  # noqa: F401 - registers every part
-from brainweave.conditions import Category, Condition, Scalar
-from brainweave.generator import Generator
+from brainweave.conditions import Category, Condition, Covariate, Images, Mask, Scalar
+from brainweave.errors import ShapeError
+from brainweave.generator import Generator, Values
 from brainweave.part import Part
+from brainweave.processes.frequency import FrequencyAdaptive
 from brainweave.processes.paths import ProbabilityPath
 from brainweave.recipe import Recipe
 from brainweave.representations import Haar
@@ -29,10 +31,16 @@ REPRESENTATIONS = [
     Haar(approximation_scale=3.0),
     Haar(whiten=True, mean=tuple(range(8)), std=tuple(range(1, 9))),
 ]
-PATHS = [part() for part in registered(ProbabilityPath)]
-CONDITIONS: dict[str, tuple[Condition, float, float]] = {  # and two different values of each
+OFFSETS = {FrequencyAdaptive: {"offsets": (0.7, -1.1)}}  # else measured on a cohort
+PATHS = [part(**OFFSETS.get(part, {})) for part in registered(ProbabilityPath)]
+COVARIATES: dict[str, tuple[Covariate, float, float]] = {  # and two different values of each
     "Scalar": (Scalar(name="age", low=20, high=80), 25.0, 75.0),
     "Category": (Category(name="sex", values=("F", "M")), 0.0, 1.0),
+}
+
+VOLUMES: dict[str, Condition] = {
+    "Images": Images(modalities=("t2w", "flair")),
+    "Mask": Mask(name="seg", labels=(1, 2)),
 }
 
 
@@ -111,17 +119,17 @@ def test_a_path_trains_where_its_derivatives_are_finite(path: ProbabilityPath) -
 
 
 def test_every_condition_has_an_example() -> None:
-    assert {part.__name__ for part in registered(Condition)} == set(CONDITIONS)
+    assert {part.__name__ for part in registered(Condition)} == {*COVARIATES, *VOLUMES}
 
 
-@pytest.fixture(scope="module", params=CONDITIONS)
+@pytest.fixture(scope="module", params=COVARIATES)
 def heard(
     request: pytest.FixtureRequest,
     tiny_recipe: Recipe,
     randomised: Callable[[Recipe], Generator],
 ) -> tuple[Generator, str, float, float]:
     """A generator that hears one condition, its name and two values."""
-    condition, first, second = CONDITIONS[request.param]
+    condition, first, second = COVARIATES[request.param]
     return randomised(tiny_recipe.replace(conditions=(condition,))), condition.name, first, second
 
 
@@ -181,3 +189,58 @@ def test_a_condition_knows_the_words_for_missing(heard: Heard, word: str) -> Non
     generator, name, _, _ = heard
     condition = generator.recipe.condition(name)
     assert condition.show(condition.parse(word)) is None
+
+
+@pytest.fixture(scope="module", params=VOLUMES)
+def seeing(
+    request: pytest.FixtureRequest,
+    tiny_recipe: Recipe,
+    randomised: Callable[[Recipe], Generator],
+) -> Generator:
+    """A generator that hears one condition made of volumes."""
+    return randomised(tiny_recipe.replace(conditions=(VOLUMES[request.param],)))
+
+
+def shown(generator: Generator, seed: int, shape: tuple[int, int, int] = (16, 16, 16)) -> Values:
+    """Volumes of all that it hears: labels 0 to 2, which are images as well."""
+    source = torch.Generator().manual_seed(seed)
+    draw = [torch.randint(0, 3, (1, 1, *shape), generator=source) for _ in generator.recipe.inputs]
+    return dict(zip(generator.recipe.inputs, (d.float() for d in draw), strict=True))
+
+
+def test_a_volume_when_changed_changes_the_output(seeing: Generator) -> None:
+    a, b = (seeing.sample(shown(seeing, seed), [3]) for seed in (1, 2))
+    assert (a - b).abs().max() > 0.01
+
+
+def test_a_volume_that_is_there_differs_from_a_missing_one(seeing: Generator) -> None:
+    there, missing = seeing.sample(shown(seeing, 1), [3]), seeing.sample({}, [3])
+    assert (there - missing).abs().max() > 0.01
+
+
+def test_a_missing_volume_is_the_null_of_condition_dropout(seeing: Generator) -> None:
+    name = seeing.recipe.conditions[0].name
+    values = shown(seeing, 1)
+    gone = {key: torch.full_like(value, torch.nan) for key, value in values.items()}
+    missing = seeing.signal(gone, {name: torch.tensor([True])})
+    hidden = seeing.signal(values, {name: torch.tensor([False])})
+    assert missing.planes is not None
+    assert hidden.planes is not None
+    assert torch.equal(missing.planes, hidden.planes)
+
+
+def test_a_missing_volume_leaves_every_gradient_finite(seeing: Generator) -> None:
+    values = {name: v.expand(2, *v.shape[1:]).clone() for name, v in shown(seeing, 1).items()}
+    for value in values.values():
+        value[0] = torch.nan
+    seeing.loss(torch.zeros(2, 1, 16, 16, 16), values).mean().backward()
+    gradients = [p.grad for p in seeing.parameters() if p.grad is not None]
+    seeing.zero_grad(set_to_none=True)
+    assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+def test_volumes_give_the_output_their_grid(seeing: Generator) -> None:
+    made = seeing.sample(shown(seeing, 1, (24, 16, 8)), [3])
+    assert made.shape == (1, 1, 24, 16, 8)
+    with pytest.raises(ShapeError, match="multiple of 4"):
+        seeing.sample(shown(seeing, 1, (24, 18, 8)), [3])

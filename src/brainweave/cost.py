@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from brainweave.generator import Generator
 from brainweave.processes import grids
 from brainweave.processes.guidance import guide
+from brainweave.processes.paths import Rectified
 from brainweave.processes.process import Estimate
 from brainweave.processes.samplers import SAMPLERS
 from brainweave.recipe import Recipe
@@ -47,9 +48,10 @@ def calls_per_volume(recipe: Recipe) -> int:
 
     sampling, process = recipe.sampling, recipe.process
     guided = guide(denoise, denoise, sampling.guidance, sampling.guidance_interval)
+    # on a plain path, as one may not have been fitted yet
     times = grids.uniform(sampling.steps, process.first_time)
-    SAMPLERS[sampling.sampler](guided, torch.zeros(1, 1), times, path=process.path)
-    return made
+    SAMPLERS[sampling.sampler](guided, torch.zeros(1, 1), times, path=Rectified())
+    return 2 * made if sampling.mirror else made
 
 
 def generation_memory(recipe: Recipe) -> int:

@@ -13,15 +13,14 @@ from torch import Tensor, nn
 from brainweave.conditions.base import Signal
 from brainweave.data.files import digest, write_json
 from brainweave.data.tensors import load_tensors, save_tensors
-from brainweave.errors import CheckpointError, ConditionError, RecipeError
+from brainweave.errors import CheckpointError, ConditionError, RecipeError, ShapeError
 from brainweave.part import from_dict, hint, to_dict
-from brainweave.processes import grids
-from brainweave.processes.guidance import constrained, guide, voxel_clip
+from brainweave.processes.guidance import Watch, constrained, guide, voxel_clip, watched
 from brainweave.processes.process import Denoiser
 from brainweave.processes.samplers import SAMPLERS
 from brainweave.recipe import Recipe, Sampling
 
-Values = Mapping[str, Float[Tensor, "b 1"]]
+Values = Mapping[str, Float[Tensor, "b 1 *_"]]  # [b 1] of covariates, [b 1 i j k] of images
 Listen = Literal["both", "film", "attention", "none"]
 
 RECIPE, WEIGHTS = "recipe.json", "weights.safetensors"
@@ -34,10 +33,12 @@ class Generator(nn.Module):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         self.recipe = recipe
-        channels = recipe.representation.channels
-        self.network = recipe.network.build(channels, channels)
+        channels, width = recipe.representation.channels, recipe.network.condition_width
+        planes = sum(condition.planes(channels) for condition in recipe.conditions)
+        self.network = recipe.network.build(channels + planes, channels)
+        encode = recipe.representation.encode
         self.embedders = nn.ModuleDict(
-            {c.name: c.embedder(recipe.network.condition_width) for c in recipe.conditions}
+            {c.name: c.embedder(width, encode) for c in recipe.conditions}
         )
 
     def loss(
@@ -49,9 +50,13 @@ class Generator(nn.Module):
     ) -> Float[Tensor, "b"]:
         """Training loss per volume: random time, noise and hidden conditions from `generator`."""
         data = self.recipe.representation.encode(volume)
+        values = self._filled(values, len(data))
+        if self.recipe.images is not None:
+            values = self.recipe.images.thinned(values, generator)
         keep = self._draw_keep(len(data), generator)
         network = partial(self.network, signal=self.signal(values, keep))
-        return self.recipe.process.loss(network, data, generator=generator)
+        known = self.known(values)
+        return self.recipe.process.loss(network, data, known=known, generator=generator)
 
     forward = loss  # what wrappers such as DistributedDataParallel call
 
@@ -63,10 +68,11 @@ class Generator(nn.Module):
         noise: Float[Tensor, "b c _ _ _"],
     ) -> Float[Tensor, "b"]:
         """The loss at given times and noise, every condition heard: comparable between steps."""
+        process, values = self.recipe.process, self._filled(values, len(volume))
         data = self.recipe.representation.encode(volume)
         keep = {name: torch.ones(len(data), dtype=torch.bool) for name in self.embedders}
         network = partial(self.network, signal=self.signal(values, keep))
-        return self.recipe.process.loss_at(network, data, t, noise)
+        return process.loss_at(network, data, t, process.source.start(noise, self.known(values)))
 
     @torch.no_grad()
     def sample(
@@ -77,56 +83,89 @@ class Generator(nn.Module):
         *,
         listen: Listen = "both",
         progress: Callable[[], None] | None = None,
+        watch: Watch | None = None,
     ) -> Float[Tensor, "b 1 i j k"]:
         """One volume per seed in the intensity range of `recipe.preprocess`.
 
         A seed names a volume: its noise comes from a generator of its own on the CPU and is the
         same whatever the batch, the device or the process; volumes then agree to 1e-5 on a CPU.
-        values: natural units, NaN or absent where not known. listen: which ways of hearing
-        conditions act; the others hear the null. Dropout is off, in training too.
-        Raises ConditionError for a condition that the model does not have or an unknown `listen`.
+        values: natural units, NaN or absent where not known; images as `recipe.preprocess` makes
+        them, on any grid whose edges are multiples of `recipe.factor`: the volume's is theirs, else
+        that of `recipe.preprocess`. listen: which ways of hearing conditions act; the others hear
+        the null. watch: is shown x_t and the estimate of each call. Dropout is off, in training
+        too. Raises ConditionError for a condition that the
+        model does not have, an image that it needs or an unknown `listen`.
         """
         if listen not in get_args(Listen):
-            raise ConditionError(
-                f"listen {listen!r} is unknown{hint(str(listen), get_args(Listen))}"
-            )
+            raise ConditionError(f"listen {listen!r} is unknown{hint(listen, get_args(Listen))}")
         if self.training:
             self.eval()
             try:
-                return self.sample(values, seeds, sampling, listen=listen, progress=progress)
+                return self.sample(
+                    values, seeds, sampling, listen=listen, progress=progress, watch=watch
+                )
             finally:
                 self.train()
         sampling = sampling or self.recipe.sampling
-        process, device = self.recipe.process, next(self.parameters()).device
+        values = self._filled(values, len(seeds))
+        if self.recipe.images is not None:
+            self.recipe.images.require(values, one=self.recipe.process.source.informed)
+        draw = partial(
+            self._sample, seeds=seeds, sampling=sampling, listen=listen, progress=progress
+        )
+        x = draw(values, watch=watch)
+        if sampling.mirror:
+            mirrored = {n: v.flip(2) if v.dim() == 5 else v for n, v in values.items()}
+            x = (x + draw(mirrored, watch=None).flip(2)) / 2
+        return self._finish(x, values, sampling)
+
+    def _sample(
+        self,
+        values: Values,
+        seeds: Sequence[int],
+        sampling: Sampling,
+        listen: Listen,
+        progress: Callable[[], None] | None,
+        watch: Watch | None,
+    ) -> Float[Tensor, "b 1 i j k"]:
+        """Volumes as the sampler leaves them."""
+        process, representation = self.recipe.process, self.recipe.representation
         sources = [torch.Generator().manual_seed(seed) for seed in seeds]
+        edges = [edge // representation.factor for edge in self._edges(values)]
+        shape = (representation.channels, *edges)
 
         def randn(*_like: Tensor) -> Tensor:
-            draws = [torch.randn(self.recipe.latent_shape, generator=source) for source in sources]
-            return torch.stack(draws).to(device)
+            draws = [torch.randn(shape, generator=source) for source in sources]
+            return torch.stack(draws).to(self._device)
 
-        denoise = self._denoiser(values, len(seeds), sampling, listen)
-        times = grids.shifted(sampling.steps, sampling.shift, process.first_time)
+        denoise = watched(self._denoiser(values, len(seeds), sampling, listen), watch)
+        start = process.source.start(randn(), self.known(values))
         sampler = partial(SAMPLERS[sampling.sampler], **sampling.options)
-        x = sampler(denoise, randn(), times, path=process.path, randn=randn, progress=progress)
-        return self._finish(self.recipe.representation.decode(x), sampling.floor)
+        times = sampling.times(process.first_time)
+        x = sampler(denoise, start, times, path=process.path, randn=randn, progress=progress)
+        return representation.decode(x)
+
+    def known(self, values: Values) -> Float[Tensor, "b c _ _ _"] | None:
+        """What an informed source starts from: what the images say by themselves."""
+        recipe = self.recipe
+        if recipe.images is None or not recipe.process.source.informed:
+            return None
+        scale = recipe.preprocess.intensity.range
+        volume = recipe.images.known(values, recipe.asked(values), scale)
+        return recipe.representation.encode(volume)
 
     def signal(self, values: Values, keep: Mapping[str, Bool[Tensor, "b"]]) -> Signal:
         """What the network hears of `values`; hidden, missing and absent ones are the null.
 
-        Raises ConditionError for one that the model does not have or not one value per volume.
+        Raises ConditionError for one that the model does not have or not one value per volume,
+        ShapeError for images whose edges the network does not divide.
         """
-        for name in values:
-            self.recipe.condition(name)
-        device, signal = next(self.parameters()).device, Signal()
-        for name, embedder in self.embedders.items():
-            kept = keep[name].to(device)
-            value = values.get(name, torch.full((len(kept), 1), torch.nan))
-            if value.shape != (len(kept), 1):
-                raise ConditionError(
-                    f"{name} has shape {tuple(value.shape)}; {len(kept)} volumes need "
-                    f"({len(kept)}, 1)"
-                )
-            signal = signal + embedder(value.to(device, torch.float32), kept)
+        signal = Signal()
+        values = self._filled(values, len(next(iter(keep.values()), ())))
+        for condition in self.recipe.conditions:
+            kept = keep[condition.name].to(self._device)
+            heard: Any = {name: values[name] for name in condition.images}
+            signal = signal + self.embedders[condition.name](heard or values[condition.name], kept)
         return signal.pooled() if self.recipe.network.pooled_context else signal
 
     def save(self, folder: Path, *, half: bool = False) -> str:
@@ -171,7 +210,7 @@ class Generator(nn.Module):
     def _denoiser(self, values: Values, count: int, sampling: Sampling, listen: Listen) -> Denoiser:
         yes = {name: torch.ones(count, dtype=torch.bool) for name in self.embedders}
         no = {name: torch.zeros(count, dtype=torch.bool) for name in self.embedders}
-        heard, null = self.signal(values, yes), self.signal({}, no)
+        heard, null = self.signal(values, yes), self.signal(values, no)
         film, attention = listen in ("both", "film"), listen in ("both", "attention")
         heard = Signal(
             vector=(heard if film else null).vector,
@@ -184,15 +223,52 @@ class Generator(nn.Module):
         guided = guide(denoise, free, sampling.guidance, sampling.guidance_interval)
         if not sampling.clip:
             return guided
-        low, high = self.recipe.preprocess.intensity.low, self.recipe.preprocess.intensity.high
-        clip = voxel_clip(representation.encode, representation.decode, low, high)
+        intensity = self.recipe.preprocess.intensity
+        clip = voxel_clip(representation.encode, representation.decode, *intensity.range)
         return constrained(guided, process.path, clip)
 
-    def _finish(self, volume: Tensor, floor: float) -> Tensor:
-        """Inside the intensity range, faint voxels as background."""
-        low, high = self.recipe.preprocess.intensity.low, self.recipe.preprocess.intensity.high
+    @property
+    def _device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def _filled(self, values: Values, count: int) -> dict[str, Tensor]:
+        """A value of every condition for `count` volumes on our device, NaN where not given."""
+        inputs, edges, filled = self.recipe.inputs, self._edges(values), {}
+        for name in values:
+            if name not in inputs:
+                self.recipe.condition(name)
+        for name in (*(c.name for c in self.recipe.covariates), *inputs):
+            shape = (count, 1, *edges) if name in inputs else (count, 1)
+            value = values.get(name)
+            value = torch.full(shape, torch.nan) if value is None else value
+            if value.shape != shape:
+                got = tuple(value.shape)
+                raise ConditionError(f"{name} has shape {got}; {count} volumes need {shape}")
+            filled[name] = value.to(self._device, torch.float32)
+        return filled
+
+    def _edges(self, values: Values) -> tuple[int, int, int]:
+        """Of volumes: those of the images among `values`, else of `recipe.preprocess`."""
+        found = next((values[name] for name in self.recipe.inputs if name in values), None)
+        if found is None or found.dim() != 5:
+            return self.recipe.preprocess.shape
+        i, j, k = found.shape[2:]
+        if any(edge % self.recipe.factor for edge in (i, j, k)):
+            edges, factor = f"{i} x {j} x {k}", self.recipe.factor
+            raise ShapeError(f"images of {edges} voxels; every edge must be a multiple of {factor}")
+        return i, j, k
+
+    def _finish(self, volume: Tensor, values: Values, sampling: Sampling) -> Tensor:
+        """Inside the intensity range, with background where the sampling says so."""
+        low, high = self.recipe.preprocess.intensity.range
         volume = volume.clamp(low, high)
-        return torch.where(volume <= low + floor * (high - low), low, volume) if floor else volume
+        if sampling.floor:
+            volume = torch.where(volume <= low + sampling.floor * (high - low), low, volume)
+        images = self.recipe.images
+        if not sampling.masked or images is None:
+            return volume
+        shown = [values[name] > low for name in images.modalities]
+        return torch.where(torch.stack(shown).any(0), volume, low)  # NaN is above nothing
 
     def _draw_keep(self, count: int, generator: torch.Generator | None) -> dict[str, Tensor]:
         """Some volumes hear nothing, in others single conditions are hidden."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from brainweave.conditions.base import Condition
 from brainweave.conditions.covariates import Category, Scalar
+from brainweave.conditions.images import Images
 from brainweave.cost import (
     calls_per_volume,
     flops_per_call,
@@ -119,6 +120,9 @@ def _heard(condition: Condition) -> str:
         return f"{condition.name} from {condition.low:g} to {condition.high:g}"
     if isinstance(condition, Category):
         return f"{condition.name}: {', '.join(condition.values)}"
+    if isinstance(condition, Images):
+        which = "all" if condition.required else "any"
+        return f"{condition.name}: {which} of {', '.join(condition.modalities)}"
     return _word(condition)
 
 

@@ -9,9 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from brainweave.data.cohort import Cohort
+from brainweave.data.dataset import Batch
 from brainweave.data.seeds import derive
-from brainweave.data.volume import Volume
-from brainweave.errors import CohortError, VolumeError
 from brainweave.generator import Generator
 from brainweave.progress import Reporter
 
@@ -37,35 +36,27 @@ def losses(
     where = device or ("cuda" if torch.cuda.is_available() else "cpu")
     generator = Generator.load(Path(model), where)
     recipe, reporter = generator.recipe, reporter or Reporter(quiet=True)
-    lacking = [s.id for s in cohort if recipe.target not in s.images]
-    if lacking or not len(cohort):
-        who = f"{len(lacking)} subjects, {lacking[0]!r} first, have" if lacking else "nobody has"
-        raise CohortError(f"{cohort.source}: {who} {'no ' * bool(lacking)}{recipe.target!r}")
+    volumes = recipe.dataset(cohort)
     middles = (torch.arange(times, dtype=torch.float64) + 0.5) / times
     clocks = recipe.process.path.training_times(middles)
     noises = [_noise(recipe.latent_shape, draws, seed, index).to(where) for index in range(times)]
-    reporter.start("losses", len(cohort))
-    found = []
-    for subject in cohort:
-        path = subject.images[recipe.target]
-        try:
-            volume = recipe.preprocess(Volume.load(path))[0][None].to(where)
-        except VolumeError as error:
-            raise VolumeError(f"subject {subject.id!r}: {path}: {error}") from error
-        values = {c.name: c.read(subject)[None].to(where) for c in recipe.conditions}
+    reporter.start("losses", len(volumes))
+    found: dict[str, list[float]] = {}
+    for index in range(len(volumes)):
+        batch = Batch.of([volumes[index, 0]]).to(where)
         total = 0.0
         for t, noise in zip(clocks, noises, strict=True):
             each = generator.loss_at(
-                volume.expand(draws, *volume.shape[1:]),
-                {name: value.expand(draws, *value.shape[1:]) for name, value in values.items()},
+                batch.volume.expand(draws, *batch.volume.shape[1:]),
+                {name: v.expand(draws, *v.shape[1:]) for name, v in batch.values.items()},
                 t.expand(draws).to(where),
                 noise,
             )
             total += float(each.double().mean())
-        found.append(total / times)
+        found.setdefault(batch.ids[0], []).append(total / times)
         reporter.advance()
     reporter.stop()
-    return np.array(found)
+    return np.array([np.mean(found[s.id]) for s in cohort])
 
 
 def _noise(shape: tuple[int, int, int, int], draws: int, seed: int, index: int) -> Tensor:

@@ -1,14 +1,20 @@
 """Recipes: everything that decides a model, as one frozen value."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Literal
 
-from jaxtyping import Float
+import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from brainweave.conditions.base import Condition
+from brainweave.conditions.base import Condition, Covariate
+from brainweave.conditions.covariates import Category
+from brainweave.conditions.images import Images, Mask
+from brainweave.conditions.regression import Regression
 from brainweave.data.augment import Augment
+from brainweave.data.cohort import Cohort, Subject, canonical_modality
+from brainweave.data.dataset import VolumeDataset
 from brainweave.data.grid import Grid
 from brainweave.data.preprocess import Preprocess
 from brainweave.errors import ConditionError
@@ -16,8 +22,8 @@ from brainweave.networks.base import NetworkConfig
 from brainweave.part import Part, hint
 from brainweave.processes.paths import DDPM
 from brainweave.processes.process import Process
-from brainweave.processes.samplers import SAMPLERS
 from brainweave.representations.base import Representation
+from brainweave.sampling import Sampling
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
@@ -73,53 +79,11 @@ class Training(Part):
         return max(1, self.epochs * subjects // (self.batch * self.accumulate * processes))
 
 
-class Sampling(Part):
-    """How volumes are drawn.
-
-    guidance: classifier-free scale, 1 for none; guidance_interval: times in [0, 1] where it acts.
-    clip: keep every estimate of the data inside the intensity range, in voxels. floor: intensities
-    below this share of the range become background at the end. shift: above 1, more of the steps
-    near noise (see `grids.shifted`). eta: share of noise that ddim draws anew. variance: of the
-    noise that ancestral adds, its upper or lower bound ("large" where not given).
-    """
-
-    sampler: str = "euler"
-    steps: int = Field(default=20, ge=1)
-    guidance: float = Field(default=1.0, ge=0)
-    guidance_interval: tuple[float, float] | None = None
-    clip: bool = False
-    floor: float = Field(default=0.0, ge=0, lt=1)
-    shift: float = Field(default=1.0, gt=0)
-    eta: float | None = Field(default=None, ge=0, le=1)
-    variance: Literal["large", "small"] | None = None
-
-    @model_validator(mode="after")
-    def _sampler_exists(self) -> "Sampling":
-        if self.sampler not in SAMPLERS:
-            raise ValueError(f"unknown sampler {self.sampler!r}{hint(self.sampler, SAMPLERS)}")
-        for option, sampler in (("eta", "ddim"), ("variance", "ancestral")):
-            if getattr(self, option) is not None and self.sampler != sampler:
-                raise ValueError(f"{option} is for sampler {sampler}, not for {self.sampler}")
-        return self
-
-    @model_validator(mode="after")
-    def _interval_rises(self) -> "Sampling":
-        interval = self.guidance_interval
-        if interval is not None and not 0 <= interval[0] < interval[1] <= 1:
-            raise ValueError(f"guidance_interval needs 0 <= low < high <= 1, got {interval}")
-        return self
-
-    @property
-    def options(self) -> dict[str, float | str]:
-        """What its sampler alone takes."""
-        given = {"eta": self.eta, "variance": self.variance}
-        return {name: value for name, value in given.items() if value is not None}
-
-
 class Recipe(Part):
     """A model and its training as one value.
 
-    target: the modality it makes. template: the grid that generated volumes are written on, the
+    target: the modality it makes, or the name of the Category whose values are the modalities that
+    one model makes. template: the grid that generated volumes are written on, the
     training cohort's; set before step 1, as the statistics of a whitened representation are.
     """
 
@@ -138,8 +102,7 @@ class Recipe(Part):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "Recipe":
-        factor = self.representation.factor * self.network.factor
-        shape = self.preprocess.shape
+        factor, shape = self.factor, self.preprocess.shape
         if any(edge % factor for edge in shape):
             nearest = tuple(-(-edge // factor) * factor for edge in shape)
             raise ValueError(
@@ -149,7 +112,7 @@ class Recipe(Part):
         names = [condition.name for condition in self.conditions]
         if len(set(names)) < len(names):
             raise ValueError(f"two conditions have the same name: {', '.join(names)}")
-        if self.conditions and not self.network.condition_width:
+        if self.covariates and not self.network.condition_width:
             raise ValueError("network.condition_width is 0 but there are conditions")
         weights = self.process.channel_weights
         if weights is not None and len(weights) != self.representation.channels:
@@ -162,32 +125,67 @@ class Recipe(Part):
                 "training.band_power needs a whitened representation; set representation.whiten "
                 "above 0 or training.band_power=0"
             )
-        if isinstance(self.process.path, DDPM) and getattr(self.network, "time_scale", 1.0) > 1:
+        base = getattr(self.process.path, "path", self.process.path)
+        if isinstance(base, DDPM) and getattr(self.network, "time_scale", 1.0) > 1:
             raise ValueError(
                 "the clock of the path DDPM counts its steps already; set network.time_scale=1"
             )
+        if self.process.source.informed:
+            if self.images is None:
+                raise ValueError("process.source starts from images; give a condition Images")
+            if self.sampling.sampler in ("ancestral", "reference") or self.sampling.eta:
+                raise ValueError(
+                    f"sampler {self.sampling.sampler} draws Gaussian noise anew, but "
+                    "process.source is not Gaussian; use euler, heun, ddim or dpmpp_2m"
+                )
         return self
 
-    def fitted(self, volumes: Iterable[Float[Tensor, "b 1 i j k"]], template: Grid) -> "Recipe":
+    def fitted(self, volumes: VolumeDataset, template: Grid) -> "Recipe":
         """This recipe with all that is measured on the training cohort, before step 1."""
-        representation = self.representation.fit(volumes)
-        process = self.process
+        plain = volumes.plain()
+        representation = self.representation.fit(plain.made())
+        process, path = self.process, self.process.path
+        if path.wants_energies:
+            process = process.replace(path=path.fit(representation.energies(plain.made())))
         if self.training.band_power:
             assert representation.std is not None
             weights = [std**self.training.band_power for std in representation.std]
             weights = [weight / sum(weights) for weight in weights]
             process = process.replace(channel_weights=tuple(weights))
-        return self.replace(template=template, representation=representation, process=process)
+        return self.replace(
+            template=template,
+            representation=representation,
+            process=process,
+            conditions=tuple(self._regressed(c, plain) for c in self.conditions),
+        )
 
     def unfitted(self) -> "Recipe":
         """This recipe without what `fitted` measured: equal for equal requests."""
         representation = self.representation
         if representation.whiten:
             representation = representation.replace(mean=None, std=None)
-        process = self.process
+        process = self.process.replace(path=self.process.path.unfitted())
         if self.training.band_power:
             process = process.replace(channel_weights=None)
-        return self.replace(template=None, representation=representation, process=process)
+        conditions = tuple(
+            c.replace(regression=Regression()) if isinstance(c, Images) and c.regression else c
+            for c in self.conditions
+        )
+        return self.replace(
+            template=None, representation=representation, process=process, conditions=conditions
+        )
+
+    def _regressed(self, condition: Condition, volumes: VolumeDataset) -> Condition:
+        """With its regression, if it wants one, fitted to the training cohort."""
+        if not isinstance(condition, Images) or condition.regression is None:
+            return condition
+        low, high = self.preprocess.intensity.range
+        scaled = (
+            {name: (volume - low) / (high - low) for name, volume in person.items()}
+            for person in volumes.persons()
+        )
+        fitted = condition.regression.fit(scaled, self.targets, condition.modalities)
+        return condition.replace(regression=fitted)
 
     @property
     def latent_shape(self) -> tuple[int, int, int, int]:
@@ -195,10 +193,73 @@ class Recipe(Part):
         i, j, k = (edge // self.representation.factor for edge in self.preprocess.shape)
         return self.representation.channels, i, j, k
 
-    def condition(self, name: str) -> Condition:
-        """The condition of that name. Raises ConditionError with the nearest known name."""
-        for condition in self.conditions:
+    @property
+    def factor(self) -> int:
+        """What every edge of a volume must be a multiple of."""
+        return self.representation.factor * self.network.factor
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The modalities that it makes."""
+        for condition in self.covariates:
+            if condition.name == self.target and isinstance(condition, Category):
+                return tuple(canonical_modality(value) for value in condition.values)
+        return (self.target,)
+
+    def asked(self, values: Mapping[str, Tensor]) -> list[str]:
+        """The modality that each row of values is to become; the first where that is not known."""
+        rows = len(next(iter(values.values())))
+        known = values[self.target][:, 0] if self.target in values else torch.zeros(rows)
+        return [self.targets[int(index)] for index in known.nan_to_num(0.0).tolist()]
+
+    @property
+    def covariates(self) -> tuple[Covariate, ...]:
+        """The conditions that are known of a subject."""
+        return tuple(c for c in self.conditions if isinstance(c, Covariate))
+
+    @property
+    def images(self) -> Images | None:
+        """The condition of the other images, if it has one."""
+        return next((c for c in self.conditions if isinstance(c, Images)), None)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The modalities whose volumes its conditions hear."""
+        return tuple(dict.fromkeys(name for c in self.conditions for name in c.images))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Those of `inputs` that are label maps."""
+        return tuple(name for c in self.conditions if isinstance(c, Mask) for name in c.images)
+
+    def read(self, subject: Subject, modality: str) -> dict[str, Tensor]:
+        """The covariates of a subject whose volume of `modality` is made, [1] each."""
+        return {
+            c.name: torch.tensor([float(self.targets.index(modality))])
+            if c.name == self.target
+            else c.read(subject)
+            for c in self.covariates
+        }
+
+    def dataset(
+        self, cohort: Cohort, *, cache: Path | None = None, augment: Augment | None = None
+    ) -> VolumeDataset:
+        """The volumes of its targets with all that its conditions need; see `VolumeDataset`."""
+        return VolumeDataset(
+            cohort,
+            self.targets,
+            self.preprocess,
+            read=self.read,
+            cache=cache,
+            augment=augment,
+            images=self.inputs,
+            labels=self.labels,
+        )
+
+    def condition(self, name: str) -> Covariate:
+        """The covariate of that name. Raises ConditionError with the nearest known name."""
+        for condition in self.covariates:
             if condition.name == name:
                 return condition
-        known = [condition.name for condition in self.conditions]
+        known = [*(condition.name for condition in self.covariates), *self.inputs]
         raise ConditionError(f"the model has no condition {name!r}{hint(name, known)}")

@@ -35,7 +35,7 @@ def own(tmp_path: Path) -> Cohort:
 def dataset(
     cohort: Cohort, cache: Path | None = None, *, preprocess: Preprocess = PREPROCESS
 ) -> VolumeDataset:
-    return VolumeDataset(cohort, "t1w", preprocess, read=lambda _: {}, cache=cache, augment=None)
+    return VolumeDataset(cohort, "t1w", preprocess, read=lambda *_: {}, cache=cache, augment=None)
 
 
 def spoil(path: Path, data: np.ndarray) -> None:

@@ -28,7 +28,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     return Cohort.open(write_phantoms(folder, 5, shape=SHAPE, modalities=("t1w", "t2w")))
 
 
-def age(subject: Subject) -> dict[str, Tensor]:
+def age(subject: Subject, _target: str) -> dict[str, Tensor]:
     return {"age": torch.tensor([float(subject.covariates["age"])])}
 
 
@@ -152,7 +152,7 @@ def test_an_item_carries_values_and_id(cohort: Cohort) -> None:
 def test_values_are_read_once(cohort: Cohort) -> None:
     asked: list[str] = []
 
-    def read(subject: Subject) -> dict[str, Tensor]:
+    def read(subject: Subject, _target: str) -> dict[str, Tensor]:
         asked.append(subject.id)
         return {}
 
@@ -162,7 +162,7 @@ def test_values_are_read_once(cohort: Cohort) -> None:
 
 
 def test_a_missing_value_is_nan_in_the_batch(cohort: Cohort) -> None:
-    def read(subject: Subject) -> dict[str, Tensor]:
+    def read(subject: Subject, _target: str) -> dict[str, Tensor]:
         return {"age": torch.tensor([torch.nan])}
 
     data = VolumeDataset(cohort, "t1w", PREPROCESS, read=read, cache=None, augment=None)
@@ -189,6 +189,42 @@ def test_other_modalities_are_flipped_along(cohort: Cohort) -> None:
 def test_a_missing_modality_among_the_values_is_nan(cohort: Cohort) -> None:
     without = Cohort([replace(s, images={"t1w": s.images["t1w"]}) for s in cohort])
     assert dataset(without, images=("t2w",))[0, 3].values["t2w"].isnan().all()
+
+
+def test_every_target_of_every_subject_is_a_volume(cohort: Cohort) -> None:
+    def read(_subject: Subject, target: str) -> dict[str, Tensor]:
+        return {"modality": torch.tensor([float(target == "t2w")])}
+
+    both = ("t1w", "t2w")
+    data = VolumeDataset(cohort, both, PREPROCESS, read=read, cache=None, augment=None, images=both)
+    assert len(data) == 2 * len(cohort)
+    first, second = data[0, 0], data[1, 0]
+    assert first.id == second.id
+    assert [float(item.values["modality"]) for item in (first, second)] == [0, 1]
+    assert first.values["t1w"].isnan().all()
+    assert torch.equal(second.values["t1w"], first.volume)
+    assert torch.equal(first.values["t2w"], second.volume)
+
+
+def test_a_label_map_keeps_its_numbers(cohort: Cohort, tmp_path: Path) -> None:
+    labels = torch.zeros(Volume.load(cohort[0].images["t1w"]).shape)
+    labels[2:9, 3:8, 1:6] = 4
+    path = tmp_path / "seg.nii.gz"
+    Volume(labels, Volume.load(cohort[0].images["t1w"]).affine).save(path)
+    one = Cohort([replace(cohort[0], images={**cohort[0].images, "seg": path})])
+    turned = Augment(flip=1.0, affine=1.0, intensity=1.0, noise=1.0)
+    data = VolumeDataset(
+        one,
+        "t1w",
+        PREPROCESS,
+        read=age,
+        cache=None,
+        augment=turned,
+        images=("seg",),
+        labels=("seg",),
+    )
+    found = data[0, 5].values["seg"]
+    assert set(found.unique().tolist()) == {0.0, 4.0}
 
 
 def test_a_batch_moves_to_a_device(cohort: Cohort) -> None:

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from brainweave.data.grid import ORIENTATIONS, Grid
 from brainweave.data.intensity import Fixed, Percentiles, ZScore
-from brainweave.data.preprocess import Preprocess
+from brainweave.data.preprocess import Frame, Preprocess
 from brainweave.data.volume import Volume
 from brainweave.errors import RecipeError, ShapeError, VolumeError
 from brainweave.part import from_dict, to_dict
@@ -211,3 +211,50 @@ def test_sizes_must_be_positive(sizes):
 def test_a_preprocessing_survives_json():
     made = Preprocess(shape=(8, 9, 10), spacing=(1, 2, 3), intensity=ZScore(low=-3), pad="edge")
     assert from_dict(to_dict(made)) == made
+
+
+FRAME = Frame((-2, 1, 3), (12, 4, 6))  # beyond the grid, cut on both sides, beyond its end
+
+
+@pytest.mark.parametrize("target", ["RAS", "LPI", "SLA"])
+def test_a_frame_keeps_what_it_holds(target):
+    volume = noise()
+    preprocess = Preprocess(shape=(16, 16, 16), orientation=target, intensity=SAME)
+    whole, placed = preprocess(volume)
+    x, placement = preprocess(volume, FRAME)
+    start = np.subtract(FRAME.start, np.rint(offset(preprocess, volume, placed)).astype(int))
+    inside = tuple(slice(a, a + n) for a, n in zip(start, FRAME.shape, strict=True))
+    assert torch.equal(x[0], whole[0][inside])
+    expected = preprocess.working(volume.grid).framed(FRAME.shape, FRAME.start)
+    assert placement.grid == expected
+
+
+def offset(preprocess, volume, placement):
+    """The index in the working grid of the first voxel of a placement."""
+    way = np.linalg.inv(preprocess.working(volume.grid).matrix) @ placement.grid.matrix
+    return way[:3, 3]
+
+
+@pytest.mark.parametrize("pad", ["zero", "edge"])
+def test_a_framed_tensor_returns_and_what_it_cut_is_background(pad):
+    volume = noise()
+    preprocess = Preprocess(shape=(8, 8, 8), intensity=SAME, pad=pad)
+    x, placement = preprocess(volume, FRAME)
+    back = preprocess.restore(x, placement, FRAME).data
+    assert torch.equal(back[:, 1:5, 3:], volume.data[:, 1:5, 3:])
+    assert not back[:, 0].any()
+    assert not back[:, 5:].any()
+    assert not back[:, :, :3].any()
+
+
+def test_a_framed_tensor_without_its_frame_is_refused():
+    preprocess = Preprocess(shape=(8, 8, 8), intensity=SAME)
+    with pytest.raises(ShapeError, match="the one that made the placement"):
+        preprocess.restore(*preprocess(noise(), FRAME))
+
+
+def test_label_maps_keep_their_numbers_on_any_grid():
+    labels = Volume((noise(np.eye(4)).data * 4).round() * 250, np.eye(4))
+    preprocess = Preprocess(shape=(8, 8, 8), spacing=(0.8, 1.3, 1.0)).of_labels()
+    x, _ = preprocess(labels)
+    assert set(x.unique().tolist()) == {0.0, 250.0, 500.0, 750.0, 1000.0}

@@ -1,16 +1,16 @@
-"""The fixture of FlowLet's own code: its weights, what it made of its inputs, its configuration."""
+"""Fixtures of other people's code: weights, what it made of its inputs, its configuration."""
 
 import json
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
+from released import CONDITIONAL, GOLDEN, Released
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-FIXTURE = Path(__file__).parents[1] / "golden" / "flowlet_small.safetensors"
+FIXTURE = GOLDEN / "flowlet_small.safetensors"
 CROSS = re.compile(r"\.(norm_context|to_q_cross|to_kv_cross|proj_cross_attn_out)\.")
 Weights = dict[str, Tensor]
 
@@ -70,3 +70,15 @@ def with_condition(weights: Weights) -> Callable[[str], Weights]:
         return {**weights, **{key.replace("Age", name): age[key] for key in age}}
 
     return added
+
+
+@pytest.fixture(scope="module", params=CONDITIONAL)
+def conditional(request: pytest.FixtureRequest) -> Released:
+    """Of a network that sees three images."""
+    return Released.read(request.param)
+
+
+@pytest.fixture(scope="module", params=[*CONDITIONAL, "wdm_small"])
+def released(request: pytest.FixtureRequest) -> Released:
+    """Of any of them."""
+    return Released.read(request.param)

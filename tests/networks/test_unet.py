@@ -22,8 +22,14 @@ FLOWLETS = OURS.replace(
     post_norm=True, resample_inside=True, skip_kernel=3, time_scale=1.0, pooled_context=True
 )
 POSITIONS = OURS.replace(positions=2)
+CWDMS = FLOWLETS.replace(
+    modulation="shift", norm_eps=1e-5, skip_kernel=1, post_norm=False, blocks=2
+)  # with attention, to hear tokens
+ADDITIVE = CWDMS.replace(skips="additive", multipliers=(2, 1, 3))
 variants = pytest.mark.parametrize(
-    "config", [OURS, FLOWLETS, POSITIONS], ids=["ours", "flowlets", "positions"]
+    "config",
+    [OURS, FLOWLETS, POSITIONS, CWDMS, ADDITIVE],
+    ids=["ours", "flowlets", "positions", "cwdms", "additive"],
 )
 
 
@@ -39,7 +45,7 @@ def built(config: UNetConfig) -> UNet:
 
 @pytest.fixture
 def x() -> Tensor:
-    return torch.randn(2, 3, 4, 6, 4, generator=torch.Generator().manual_seed(1))
+    return torch.randn(2, 3, 4, 8, 4, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.fixture
@@ -79,7 +85,7 @@ def test_clock_features_of_odd_width_end_with_a_zero():
 @variants
 def test_the_output_has_the_inputs_edges_and_the_channels_asked_for(config, x, clock, signal):
     output = config.build(3, 5)(x, clock, signal)
-    assert output.shape == (2, 5, 4, 6, 4)
+    assert output.shape == (2, 5, 4, 8, 4)
 
 
 @variants
@@ -130,6 +136,30 @@ def test_planes_are_concatenated_to_the_input(x, clock, signal):
         assert torch.equal(network(x[:, :2], clock, planes), network(x, clock, signal))
 
 
+def test_the_gain_multiplies_x_t_and_not_the_planes(x, clock, signal):
+    planes = Signal(vector=signal.vector, tokens=signal.tokens, planes=x[:, :2])
+    network = OURS.replace(gain=True, positions=1).build(5, 3)
+    nn.init.constant_(network.head.bias, 2.0)  # an untrained head says its bias only
+    with torch.no_grad():
+        torch.testing.assert_close(network(x, clock, planes), 2 + 2 * x)
+
+
+def test_with_additive_skips_a_stage_has_the_width_of_the_next_skip():
+    network = ADDITIVE.build(3, 3)
+    skips = [8] + [stage[0].conv_in.out_channels for stage in network.encoder[1:]]
+    widths = [stage[0].conv_in.out_channels for stage in network.decoder]
+    assert widths == [*skips[-2::-1], 8]
+
+
+def test_without_attention_in_the_middle_no_token_is_heard(x, clock, signal):
+    config = OURS.replace(middle_attention=False, attention_levels=(), heads=3)
+    network = built(config)
+    with torch.no_grad():
+        without = network(x, clock, Signal(vector=signal.vector))
+        assert torch.equal(network(x, clock, signal), without)
+    assert not config.attends
+
+
 def test_positions_tell_voxels_apart(clock, signal):
     network = built(POSITIONS)
     with torch.no_grad():
@@ -173,6 +203,10 @@ def test_bf16_autocast_is_finite_and_near_float32(config, x, clock, signal):
     [
         ({"heads": 3}, "3 heads do not divide the 8 channels of level 0"),
         ({"attention_levels": (2,)}, "attention level 2 of 2 levels"),
+        (
+            {"attention_levels": (1,), "skips": "additive", "multipliers": (1, 3), "heads": 3},
+            "3 heads do not divide the 8 channels of level 0",
+        ),
         ({"skip_kernel": 2}, "odd"),
         ({"multipliers": ()}, "multipliers"),
         ({"blocks": 0}, "blocks"),

@@ -2,9 +2,12 @@
 
 import json
 import logging
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from brainweave.errors import RecipeError
 from brainweave.part import Part, from_dict, to_dict
@@ -19,7 +22,7 @@ from brainweave.processes.paths import (
 )
 
 PATHS = [Rectified(), Rectified(sigma_min=0.1), Trigonometric(), VariancePreserving(), DDPM()]
-PATHS += [Banded()]
+PATHS += [Banded(), DDPM(steps=10, chain=1000)]
 each_path = pytest.mark.parametrize("path", PATHS, ids=lambda p: type(p).__name__)
 
 
@@ -143,6 +146,72 @@ def test_vp_training_times_keep_the_velocity_finite() -> None:
     path = VariancePreserving()
     latest = path.training_times(torch.tensor([1 - 1e-9], dtype=torch.float64))
     assert all(bool(c.isfinite().all()) for c in path.at(latest, torch.zeros(1, 1)))
+
+
+def table(path: DDPM) -> torch.Tensor:
+    """alpha^2 at the grid points, k = 0 first."""
+    k = torch.arange(path.steps, dtype=torch.float64)
+    return path.coefficients(1 - (k + 1) / path.steps).alpha ** 2
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("cwdm_small", DDPM()),
+        ("fast_cwdm_direct_small", DDPM(steps=100, beta_first=0.1 / 100, beta_last=20 / 100)),
+        ("fast_cwdm_sampled_small", DDPM(steps=10, chain=1000)),
+    ],
+)
+def test_ddpm_schedules_are_cwdms(name: str, path: DDPM) -> None:
+    numbers = load_file(Path(__file__).parents[1] / "golden" / f"{name}.safetensors")
+    abar = table(path)
+    betas = 1 - abar / torch.cat([abar.new_ones(1), abar[:-1]])
+    torch.testing.assert_close(abar, numbers["ddpm.alphas_cumprod"], atol=1e-12, rtol=0)
+    torch.testing.assert_close(betas, numbers["ddpm.betas"], atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("steps", "chain"), [(2, 1000), (55, 1000), (100, 1000), (20, 20), (7, 50)]
+)
+def test_kept_steps_are_numpys_and_clipped(steps: int, chain: int) -> None:
+    abar = (1 - np.linspace(1e-4, 0.02, chain)).cumprod()
+    abar = abar[np.linspace(0, chain - 1, steps, dtype=int)]
+    betas = (1 - abar / np.append(1.0, abar[:-1])).clip(1e-4, 0.999)
+    truth = torch.from_numpy((1 - betas).cumprod())
+    torch.testing.assert_close(table(DDPM(steps=steps, chain=chain)), truth, atol=1e-12, rtol=0)
+
+
+def test_two_kept_steps_end_at_the_clip_and_not_at_the_chain() -> None:
+    last = table(DDPM(steps=2, chain=1000))[-1]
+    torch.testing.assert_close(last, last.new_tensor(0.9999 * 0.001), atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("steps", [1, 1001])
+def test_impossible_choice_from_a_chain_is_refused(steps: int) -> None:
+    with pytest.raises(RecipeError, match=f"{steps} steps cannot be kept of a chain of 1000"):
+        DDPM(steps=steps, chain=1000)
+
+
+@pytest.mark.parametrize("steps", [10, 20])
+def test_direct_schedule_of_too_few_steps_is_refused(steps: int) -> None:
+    with pytest.raises(RecipeError, match="needs more than 20 steps"):
+        DDPM(steps=steps, beta_first=0.1 / steps, beta_last=20 / steps)
+
+
+@each_path
+def test_a_path_that_needs_no_cohort_is_fitted_as_it_is(path: ProbabilityPath) -> None:
+    assert not path.wants_energies
+    assert path.fit([1.0, 2.0]) is path
+    assert path.unfitted() is path
+
+
+@each_path
+def test_a_path_lies_on_the_curve_it_states(path: ProbabilityPath) -> None:
+    if path.curve is not None:
+        c = path.coefficients(torch.linspace(0, 1, 41, dtype=torch.float64))
+        torch.testing.assert_close(
+            c.alpha**path.curve + c.sigma**path.curve, torch.ones_like(c.alpha)
+        )
 
 
 def test_sigma_min_of_one_is_refused() -> None:

@@ -1,11 +1,15 @@
 """Samplers on the exactly solvable case, and against the formulas of their papers."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from brainweave.errors import RecipeError
 from brainweave.processes import exact, grids
+from brainweave.processes.frequency import FrequencyAdaptive
 from brainweave.processes.paths import (
     DDPM,
     ProbabilityPath,
@@ -14,10 +18,24 @@ from brainweave.processes.paths import (
     VariancePreserving,
 )
 from brainweave.processes.process import Process
-from brainweave.processes.samplers import SAMPLERS, ancestral, calls, ddim, dpmpp_2m
+from brainweave.processes.samplers import (
+    SAMPLERS,
+    ancestral,
+    calls,
+    ddim,
+    dpmpp_2m,
+    posterior,
+)
 
 PATHS = [Rectified(), Trigonometric(), VariancePreserving(), DDPM(), exact.Banded()]
-STEPS = {"heun": 50, "dpmpp_2m": 50, "euler": 200, "ddim": 400, "ancestral": 1000}
+PATHS += [FrequencyAdaptive(offsets=(-0.5, 0.0, 0.5, 2.0))]
+STEPS = {"heun": 50, "dpmpp_2m": 50, "euler": 200, "ddim": 400, "ancestral": 800, "reference": 400}
+GOLDEN = Path(__file__).parents[1] / "golden"
+SCHEDULES = {
+    "cwdm_small": DDPM(),
+    "fast_cwdm_direct_small": DDPM(steps=100, beta_first=0.1 / 100, beta_last=20 / 100),
+    "fast_cwdm_sampled_small": DDPM(steps=10, chain=1000),
+}
 each_path = pytest.mark.parametrize("path", PATHS, ids=lambda p: type(p).__name__)
 each_sampler = pytest.mark.parametrize("sampler", SAMPLERS)
 
@@ -38,8 +56,7 @@ def drawing(seed: int):
 @each_path
 @each_sampler
 def test_sampler_recovers_mean_and_standard_deviation(path: ProbabilityPath, sampler: str) -> None:
-    draws = 50_000 if sampler == "ancestral" else 200_000  # benchmarks/exact.py: 200,000 for all
-    mean, sd = exact.sample(sampler, path, STEPS[sampler], draws=draws)
+    mean, sd = exact.sample(sampler, path, STEPS[sampler], draws=24_000)  # benchmarks/: 200,000
     assert float((mean - exact.MEAN).abs().max()) < 0.01
     assert float((sd - exact.SD).abs().max()) < 0.01
 
@@ -118,7 +135,7 @@ def test_float32_samples_follow_the_closed_form(
 def test_ddim_with_all_noise_fresh_is_the_ancestral_sampler(path: ProbabilityPath) -> None:
     denoise, times = exact.denoiser(path), grids.uniform(30)
     x = ddim(denoise, start(), times, path=path, randn=drawing(1), eta=1.0)
-    y = ancestral(denoise, start(), times, path=path, randn=drawing(1), variance="small")
+    y = ancestral(denoise, start(), times, path=path, randn=drawing(1))
     torch.testing.assert_close(x, y)
 
 
@@ -131,8 +148,8 @@ def test_partly_stochastic_ddim_recovers_the_distribution(path: ProbabilityPath)
     assert abs(float(x.std()) - exact.SD) < 0.01
 
 
-@pytest.mark.parametrize("variance", ["large", "small"])
-def test_ancestral_steps_are_ddpms(variance: str) -> None:
+@pytest.mark.parametrize("sampler", ["reference", "ancestral"])
+def test_steps_are_ddpms(sampler: str) -> None:
     steps = 20
     path, x = DDPM(steps=steps, beta_first=0.01, beta_last=0.4), start()
     betas = torch.linspace(0.01, 0.4, steps, dtype=torch.float64)
@@ -143,12 +160,38 @@ def test_ancestral_steps_are_ddpms(variance: str) -> None:
         data = denoise(x, torch.tensor(1 - (k + 1) / steps, dtype=torch.float64)).data
         x = (before.sqrt() * beta * data + (1 - beta).sqrt() * (1 - before) * x) / (1 - bar)
         if k:
-            spread = beta if variance == "large" else beta * (1 - before) / (1 - bar)
+            spread = beta if sampler == "reference" else beta * (1 - before) / (1 - bar)
             x = x + spread.sqrt() * randn(x)
-    found = ancestral(
-        denoise, start(), grids.uniform(steps), path=path, randn=drawing(1), variance=variance
-    )
+    found = SAMPLERS[sampler](denoise, start(), grids.uniform(steps), path=path, randn=drawing(1))
     torch.testing.assert_close(found, x)
+
+
+@each_path
+def test_posterior_is_bayes(path: ProbabilityPath) -> None:
+    """q(x_s | x_t, x_1) from q(x_s | x_1) and q(x_t | x_s), with precisions that add up."""
+    x, data = start(), start().flip(2)
+    at, to = (path.at(t, x) for t in (0.4, 0.7))
+    found, rate = posterior(at, to, x, data), at.alpha / to.alpha
+    forward = at.sigma**2 - (rate * to.sigma) ** 2  # x_t = rate x_s + noise of this variance
+    precision = 1 / to.sigma**2 + rate**2 / forward
+    mean = (to.alpha * data / to.sigma**2 + rate * x / forward) / precision
+    torch.testing.assert_close(found.mean, mean)
+    torch.testing.assert_close(found.small, 1 / precision)
+    torch.testing.assert_close(found.large, forward)
+
+
+@pytest.mark.parametrize(
+    "name", ["cwdm_small", "fast_cwdm_direct_small", "fast_cwdm_sampled_small"]
+)
+def test_posterior_equals_the_references(name: str) -> None:
+    numbers = load_file(GOLDEN / f"{name}.safetensors")
+    x, k = numbers["ddpm.x_t"], numbers["ddpm.t"].double()
+    path = SCHEDULES[name]
+    at, to = (path.at(1 - (k + ahead) / path.steps, x) for ahead in (1, 0))
+    found = posterior(at, to, x, numbers["ddpm.pred_x0_clipped_in_voxels"])
+    torch.testing.assert_close(found.mean, numbers["ddpm.posterior_mean"], atol=1e-5, rtol=0)
+    truth = numbers["ddpm.posterior_variance"]
+    torch.testing.assert_close(found.large.expand_as(x), truth, atol=1e-6, rtol=0)
 
 
 def test_multistep_equals_its_algorithm() -> None:
@@ -184,30 +227,3 @@ def test_fresh_noise_is_reproducible_from_its_generator() -> None:
 def test_unknown_sampler_is_refused_with_a_hint() -> None:
     with pytest.raises(RecipeError, match="did you mean 'euler'"):
         calls("euller", 10)
-
-
-@pytest.mark.parametrize("first", [0.0, 1e-3])
-@pytest.mark.parametrize("steps", [1, 3, 10, 997])
-@pytest.mark.parametrize("shift", [1.0, 3.0])
-def test_steps_add_up_to_the_end(steps: int, first: float, shift: float) -> None:
-    times = grids.shifted(steps, shift, first)
-    assert len(times) == steps + 1
-    assert (float(times[0]), float(times[-1])) == (first, 1.0)
-    assert abs(float(times.diff().sum()) + first - 1) < 1e-6
-    assert float(times.diff().min()) > 0
-
-
-def test_shift_of_one_is_uniform() -> None:
-    torch.testing.assert_close(grids.shifted(10, 1.0), torch.linspace(0, 1, 11).double())
-
-
-def test_shift_follows_its_equation() -> None:
-    noise_time = torch.linspace(1, 0, 11, dtype=torch.float64)
-    shifted = 3 * noise_time / (1 + 2 * noise_time)  # arXiv:2403.03206, eq. 23
-    torch.testing.assert_close(grids.shifted(10, 3.0), 1 - shifted)
-
-
-@pytest.mark.parametrize(("steps", "shift", "first"), [(0, 1.0, 0.0), (5, 0.0, 0.0), (5, 1.0, 1.0)])
-def test_impossible_grid_is_refused(steps: int, shift: float, first: float) -> None:
-    with pytest.raises(RecipeError):
-        grids.shifted(steps, shift, first)

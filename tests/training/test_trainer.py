@@ -35,7 +35,7 @@ STILL = ("network.dropout=0", "training.ema=none", "training.grad_clip=none")
 
 
 def dataset(recipe: Recipe, cohort: Cohort) -> VolumeDataset:
-    def read(subject: object) -> dict[str, Tensor]:
+    def read(subject: object, _target: str) -> dict[str, Tensor]:
         return {condition.name: condition.read(subject) for condition in recipe.conditions}
 
     return VolumeDataset(cohort, "t1w", recipe.preprocess, read=read, cache=None, augment=None)

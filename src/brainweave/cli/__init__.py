@@ -1,6 +1,6 @@
 """The command line: each command says what it needs, calls one function and prints what it did.
 
-A new command is one function in `making` or `judging`.
+A new command is one function in the module of its kind.
 """
 
 import errno
@@ -11,18 +11,18 @@ from typing import NoReturn
 
 import typer
 
-from brainweave.cli import judging, making
+from brainweave.cli import completing, judging, making, preparing, tuning
 from brainweave.errors import FULL_DISK, BrainweaveError, Interrupted, RecipeError
 
 app = typer.Typer(
     name="brainweave",
-    help="Synthetic brain MRI: train, generate and judge. Each command has its own --help.",
+    help="Synthetic brain MRI: train, generate, complete, judge. Each command has its own --help.",
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (making.app, judging.app):
-    app.registered_commands += commands.registered_commands
+for commands in (making, completing, tuning, judging, preparing):
+    app.registered_commands += commands.app.registered_commands
 FAILED, INTERRUPTED = 1, 130
 
 

@@ -28,16 +28,15 @@ def train(
     from brainweave.training.run import train
 
     places, rest = _take(assignments, "data", "out")
-    train(
+    made = train(
         build(recipe, rest),
         Cohort.open(Path(places["data"])),
         Path(places["out"]),
         device=device,
         wandb=wandb,
     )
-    typer.echo(
-        f"{places['out']}: brainweave generate {places['out']} --out FOLDER makes volumes with it"
-    )
+    use = "complete {0} CASES" if made.recipe.images else "generate {0}"
+    typer.echo(f"brainweave {use.format(places['out'])} --out FOLDER makes volumes with it")
 
 
 @app.command(epilog="Example: brainweave generate age=20:80:4 sex=F --count 2 --seed 1 --out out/")
@@ -114,33 +113,36 @@ def inspect(
     "import",
     epilog="Example: brainweave import flowlet fmw_best.pth --config config.json --out model",
 )
-def import_(
-    kind: Annotated[str, typer.Argument(help="flowlet.")],
+def import_(  # noqa: PLR0913 - one per option
+    kind: Annotated[str, typer.Argument(help="flowlet, cwdm, fast-cwdm or wdm.")],
     checkpoint: Annotated[Path, typer.Argument(help="The other code's checkpoint.")],
     out: Out,
+    target: Annotated[
+        str | None, typer.Option(help="What it makes, such as t1n (cwdm, fast-cwdm).")
+    ] = None,
+    schedule: Annotated[
+        str | None, typer.Option(help="sampled or direct (fast-cwdm); default: by the file name.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Time steps of its training (fast-cwdm); likewise.")
+    ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="config.json; default: beside the checkpoint.")
+        Path | None,
+        typer.Option(help="Its settings as JSON; default: config.json beside it (flowlet)."),
     ] = None,
     ranges: Annotated[
-        Path | None, typer.Option(help="condition_ranges.json; default: likewise.")
+        Path | None, typer.Option(help="condition_ranges.json; default: likewise (flowlet).")
     ] = None,
     template: Annotated[
-        Path | None, typer.Option(help="A NIfTI file whose grid outputs get.")
+        Path | None, typer.Option(help="A NIfTI file whose grid outputs get (flowlet, wdm).")
     ] = None,
     licence: Annotated[str, typer.Option(help="Of the weights, to note it.")] = "unspecified",
 ) -> None:
     """Turn another code's weights into a model folder."""
+    request = locals()
     from brainweave.interop import import_model
 
-    import_model(
-        kind,
-        checkpoint,
-        config=config,
-        ranges=ranges,
-        template=template,
-        licence=licence,
-        out=out,
-    )
+    import_model(**request)
     typer.echo(f"{out}: brainweave inspect {out} shows it")
 
 

@@ -1,10 +1,11 @@
 """What a volume may depend on, and how a network hears it.
 
-A new condition is one file with a frozen `Condition`; dropout, guidance, the command line and the
-"is heard" contract test come with it.
+A new condition is one file with a frozen `Covariate` or `Condition`; dropout, guidance, the command
+line and the "is heard" contract test come with it.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 
 from brainweave.data.cohort import Subject
 from brainweave.part import Part
+
+Encode = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,26 @@ class Signal:
 
 
 class Condition(Part, ABC):
-    """A named input. Values are [b 1] tensors; NaN is "not known", a value like any other."""
+    """A named input of the network: a `Covariate`, or volumes."""
 
     name: str
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """The modalities whose volumes it hears; none for a covariate."""
+        return ()
+
+    def planes(self, channels: int) -> int:
+        """How many channels it adds to x_t, where a volume has `channels` coefficients."""
+        return 0
+
+    @abstractmethod
+    def embedder(self, width: int, encode: Encode) -> nn.Module:
+        """A module (value, keep Bool[b]) -> Signal; it hides values that are not kept.
+
+        value: [b 1] of a covariate, else {modality: [b 1 i j k]} of `images`, NaN where a volume
+        is missing. encode: volumes [b 1 i j k] to coefficients [b c _ _ _].
+        """
 
     @field_validator("name")
     @classmethod
@@ -51,6 +71,10 @@ class Condition(Part, ABC):
         if not name or "." in name or hasattr(nn.ModuleDict(), name):
             raise ValueError("this word is taken or has a dot; give the condition another name")
         return name
+
+
+class Covariate(Condition, ABC):
+    """What is known of a subject. Values are [b 1] tensors; NaN is "not known", as any other."""
 
     @abstractmethod
     def read(self, subject: Subject) -> Float[Tensor, "1"]:
@@ -63,10 +87,6 @@ class Condition(Part, ABC):
     @abstractmethod
     def show(self, value: float) -> str | float | None:
         """The user's word for a value; None where it is not known."""
-
-    @abstractmethod
-    def embedder(self, width: int) -> nn.Module:
-        """A module (value [b 1], keep Bool[b]) -> Signal; it hides values that are not kept."""
 
 
 def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:

@@ -7,14 +7,14 @@ from jaxtyping import Bool, Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from brainweave.conditions.base import Condition, Signal
+from brainweave.conditions.base import Covariate, Encode, Signal
 from brainweave.data.cohort import Subject
 from brainweave.data.table import missing, spelled, written
 from brainweave.errors import ConditionError
 from brainweave.part import hint
 
 
-class Scalar(Condition):
+class Scalar(Covariate):
     """A number on a known range, such as age in years; the network sees [low, high] as [0, 1].
 
     tokens: how many tokens it says, so that cross-attention has something to choose between.
@@ -62,7 +62,7 @@ class Scalar(Condition):
     def show(self, value: float) -> float | None:
         return None if math.isnan(value) else value
 
-    def embedder(self, width: int) -> nn.Module:
+    def embedder(self, width: int, encode: Encode | None = None) -> nn.Module:
         layers = nn.Sequential(nn.Linear(1, width), nn.SiLU(), nn.Linear(width, width))
         return CovariateEmbedder(self, layers, width)
 
@@ -70,7 +70,7 @@ class Scalar(Condition):
         return layers((value - self.low) / (self.high - self.low))
 
 
-class Category(Condition):
+class Category(Covariate):
     """One of a few names, such as sex F or M. `tokens`, `learned_null`: as in `Scalar`."""
 
     name: str
@@ -97,7 +97,7 @@ class Category(Condition):
     def show(self, value: float) -> str | None:
         return None if math.isnan(value) else self.values[int(value)]
 
-    def embedder(self, width: int) -> nn.Module:
+    def embedder(self, width: int, encode: Encode | None = None) -> nn.Module:
         return CovariateEmbedder(self, nn.Embedding(len(self.values), width), width)
 
     def embed(self, layers: nn.Module, value: Float[Tensor, "b 1"]) -> Float[Tensor, "b width"]:

@@ -1,6 +1,6 @@
 """Augmentation: seeded maps of one preprocessed volume that leave its background alone.
 
-A new augmentation is a pair of fields (probability, size) and a step in `__call__`.
+A new augmentation is a pair of fields (probability, size) and a step in `moved` or `toned`.
 """
 
 from typing import Annotated
@@ -56,13 +56,40 @@ class Augment(Part):
         each its own intensity and noise.
         """
         background = low if background is None else background
+        x = self.moved(x, seed=seed, background=x.new_tensor([background])).clamp(low, high)
+        return self.toned(
+            x, low=low, high=high, seed=seed, background=background, contrast=contrast
+        )
+
+    def moved(
+        self,
+        x: Float[Tensor, "n i j k"],
+        *,
+        seed: int,
+        background: Float[Tensor, "n"],
+        labels: bool = False,
+    ) -> Float[Tensor, "n i j k"]:
+        """Volumes of one subject, flipped and moved alike. labels: the nearest voxel is taken."""
         random = generator("augment", seed)
         flip, affine = torch.rand(2, generator=random).tolist()
         x = x.flip(1) if flip < self.flip else x
-        if affine < self.affine:
-            moved = _move(x - background, self._matrix(random)) + background
-            x = moved.clamp(low, high)
+        if affine >= self.affine:
+            return x
+        outside = background[:, None, None, None]
+        mode = "nearest" if labels else "bilinear"
+        return _move(x - outside, self._matrix(random), mode) + outside
 
+    def toned(
+        self,
+        x: Float[Tensor, "1 i j k"],
+        *,
+        low: float,
+        high: float,
+        seed: int,
+        background: float,
+        contrast: str = "",
+    ) -> Float[Tensor, "1 i j k"]:
+        """One volume with its intensities changed."""
         random = generator("augment", seed, contrast)
         intensity, noise, gain, gamma = torch.rand(4, generator=random).tolist()
         head = x != background
@@ -89,11 +116,13 @@ class Augment(Part):
         return torch.cat([matrix, self.shift * drawn[4:, None]], dim=1)
 
 
-def _move(x: Float[Tensor, "1 i j k"], matrix: Float[Tensor, "3 4"]) -> Float[Tensor, "1 i j k"]:
+def _move(
+    x: Float[Tensor, "n i j k"], matrix: Float[Tensor, "3 4"], mode: str
+) -> Float[Tensor, "n i j k"]:
     """x at transformed positions, 0 beyond its border. Voxels are taken as cubes."""
     half = (torch.tensor(x.shape[1:], dtype=torch.float64) - 1).clamp_min(1) / 2
     matrix = torch.cat([matrix[:, :3] * half, matrix[:, 3:]], dim=1) / half[:, None]
     order = [2, 1, 0]  # grid_sample counts axes from the last
     matrix = matrix[order][:, [*order, 3]].to(x)
     grid = functional.affine_grid(matrix[None], [1, *x.shape], align_corners=True)
-    return functional.grid_sample(x[None], grid, align_corners=True)[0]
+    return functional.grid_sample(x[None], grid, mode=mode, align_corners=True)[0]

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from brainweave.data.cohort import Cohort, Subject, canonical_modality
+from brainweave.data.grid import Grid
 from brainweave.data.table import missing, number, spelled, written
 from brainweave.data.volume import read_grid
 from brainweave.errors import VolumeError
@@ -14,7 +15,12 @@ Categories = Mapping[str, tuple[str, ...]]
 
 
 def problems(
-    cohort: Cohort, modality: str, ranges: Ranges, categories: Categories
+    cohort: Cohort,
+    targets: tuple[str, ...],
+    ranges: Ranges,
+    categories: Categories,
+    inputs: tuple[str, ...] = (),
+    every: bool = False,
 ) -> Iterator[str]:
     """One text per problem, looked for as they are asked for: headers are opened one by one."""
     if not cohort:
@@ -27,11 +33,13 @@ def problems(
             others = [other for other in cohort.covariates if other != name]
             known = hint(name, others) if others else ""
             yield f"no subject has a value for {name!r}{known}"
-    modality = canonical_modality(modality)
+    targets = tuple(canonical_modality(name) for name in targets)
+    inputs = tuple(canonical_modality(name) for name in inputs)
     for subject in cohort:
-        yield from _out_of_range(subject, modality, ranges)
-        yield from _out_of_categories(subject, modality, categories)
-        yield from _unreadable(subject, modality)
+        yield from _out_of_range(subject, targets[0], ranges)
+        yield from _out_of_categories(subject, targets[0], categories)
+        yield from _unreadable(subject, targets, inputs)
+        yield from _nothing_beside(subject, targets, inputs, every)
 
 
 def owner(subject: Subject, modality: str) -> str:
@@ -60,14 +68,44 @@ def _out_of_categories(subject: Subject, modality: str, categories: Categories) 
             yield f"{owner(subject, modality)} has {name} {value!r}, none of {allowed}"
 
 
-def _unreadable(subject: Subject, modality: str) -> Iterator[str]:
-    if modality not in subject.images:
+def _unreadable(
+    subject: Subject, targets: tuple[str, ...], inputs: tuple[str, ...]
+) -> Iterator[str]:
+    """What is wrong with the files of a subject: one is needed of `targets`, all on one grid."""
+    if not set(targets) & set(subject.images):
         has = ", ".join(subject.images) or "no image"
-        yield f"subject {subject.id!r} has no {modality!r}, it has {has}"
-    elif not (path := subject.images[modality]).is_file():
-        yield f"subject {subject.id!r}: {modality} file {path} does not exist"
-    else:
+        yield f"subject {subject.id!r} has no {' nor '.join(map(repr, targets))}, it has {has}"
+    grids: dict[str, Grid] = {}
+    for name in dict.fromkeys((*targets, *inputs)):
+        if name not in subject.images:
+            continue
+        if not (path := subject.images[name]).is_file():
+            yield f"subject {subject.id!r}: {name} file {path} does not exist"
+            continue
         try:
-            read_grid(path)
+            grids[name] = read_grid(path)
         except VolumeError as error:
             yield f"subject {subject.id!r}: {error}"
+    first = next(iter(grids), "")
+    for name, grid in grids.items():
+        if inputs and not grid.matches(grids[first]):
+            yield (
+                f"subject {subject.id!r}: {name} {grid.shape} is not on the grid of {first} "
+                f"{grids[first].shape}; register and resample it"
+            )
+
+
+def _nothing_beside(
+    subject: Subject, targets: tuple[str, ...], inputs: tuple[str, ...], every: bool
+) -> Iterator[str]:
+    """Where there are not enough images to make a target from."""
+    for target in targets:
+        if not inputs or target not in subject.images:
+            continue
+        others = [name for name in inputs if name != target]
+        there = [name for name in others if name in subject.images]
+        if every and len(there) < len(others):
+            lacking = ", ".join(name for name in others if name not in there)
+            yield f"subject {subject.id!r} has no {lacking} to make its {target} from"
+        elif not there:
+            yield f"subject {subject.id!r} has only {target}: nothing to make it from"

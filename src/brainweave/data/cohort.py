@@ -82,7 +82,7 @@ class Cohort(Sequence[Subject]):
 
     @classmethod
     def open(cls, path: Path | str) -> "Cohort":
-        """A CSV or TSV; a folder with cohort.csv; BIDS; what `generate` made; or a folder whose
+        """A CSV or TSV; a folder with cohort.csv; BIDS; BraTS; what `generate` made; a folder whose
         names carry ages. `cohort.csv:split=val,sex=F` keeps the rows with these values."""
         from brainweave.data.readers import open_cohort
 
@@ -108,6 +108,13 @@ class Cohort(Sequence[Subject]):
         from brainweave.data.bids import from_bids
 
         return from_bids(Path(root))
+
+    @classmethod
+    def from_brats(cls, root: Path | str) -> "Cohort":
+        """The cases of a folder in BraTS names, of any year; see `brats.from_brats`."""
+        from brainweave.data.brats import from_brats
+
+        return from_brats(Path(root))
 
     @overload
     def __getitem__(self, index: int) -> Subject: ...
@@ -171,29 +178,45 @@ class Cohort(Sequence[Subject]):
         return Cohort((replace(s, split=splits[s.subject]) for s in self), self.source)
 
     def check(
-        self, modality: str, *, ranges: Ranges | None = None, categories: Categories | None = None
+        self,
+        targets: str | tuple[str, ...],
+        *,
+        ranges: Ranges | None = None,
+        categories: Categories | None = None,
+        inputs: tuple[str, ...] = (),
+        every: bool = False,
     ) -> None:
-        """Opens every header of `modality` and looks at every covariate named.
+        """Opens every header of `targets` and `inputs` and looks at every covariate named.
 
+        inputs: modalities that a target is made from, on the same grid; `every`: all of them.
         Raises CohortError with the first problem and how many more there are: an id used twice,
         a missing or unreadable image, a value out of its range or none of its categories, a
-        covariate that everybody lacks. A value missing here and there is no problem.
+        covariate that everybody lacks. A value missing here and there is no problem, nor is a
+        modality where there are several targets.
         """
         from brainweave.data.check import problems
 
-        every = problems(self, modality, ranges or {}, categories or {})
-        found = list(islice(every, _REPORTED))
+        wanted = (targets,) if isinstance(targets, str) else targets
+        search = problems(self, wanted, ranges or {}, categories or {}, inputs, every)
+        found = list(islice(search, _REPORTED))
         if found:
             least = "at least " if len(found) == _REPORTED else ""
             more = f"; and {least}{len(found) - 1} more" if len(found) > 1 else ""
             raise CohortError(f"{self.source}: {found[0]}{more}")
 
-    def grids(self, modality: str) -> dict[str, Grid]:
-        """The geometry of every subject's image, by id. Raises CohortError as `check` does."""
+    def grids(self, targets: str | tuple[str, ...]) -> dict[str, Grid]:
+        """The geometry of every subject's first image of `targets`, by id.
+
+        Raises CohortError as `check` does.
+        """
         from brainweave.data.volume import read_grid
 
-        self.check(modality)
-        return {s.id: read_grid(s.images[canonical_modality(modality)]) for s in self}
+        self.check(targets)
+        names = [
+            canonical_modality(n) for n in ((targets,) if isinstance(targets, str) else targets)
+        ]
+        first = {s.id: next(s.images[name] for name in names if name in s.images) for s in self}
+        return {name: read_grid(path) for name, path in first.items()}
 
     def to_csv(self, path: Path) -> None:
         """Writes the table that `from_csv` reads back as an equal cohort, paths relative to it.

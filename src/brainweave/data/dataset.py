@@ -4,6 +4,7 @@ Order and seeds are functions of (seed, step, rank) alone, so that neither the n
 a restart changes a batch.
 """
 
+import copy
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,13 +17,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from brainweave.data.augment import Augment
-from brainweave.data.cache import Cache
+from brainweave.data.cache import Cache, Entry
 from brainweave.data.cohort import Cohort, Subject, canonical_modality
 from brainweave.data.preprocess import Preprocess
 from brainweave.data.seeds import derive, generator
 from brainweave.errors import CohortError, RecipeError
 
-Read = Callable[[Subject], Mapping[str, Tensor]]
+Read = Callable[[Subject, str], Mapping[str, Tensor]]
 Key = tuple[int, int]  # index of the subject, seed of its augmentation
 
 
@@ -66,79 +67,125 @@ class Batch:
 
 
 class VolumeDataset(Dataset[Item]):
-    """The volumes of one modality: dataset[index, seed] is a subject, augmented by that seed.
+    """Every volume of the target modalities: dataset[index, seed] is one, augmented by that seed.
 
-    read: a subject's values, [1] each; called once per subject, here. cache: a folder for decoded
-    volumes, None for memory. images: other modalities to give as values, under the same flips and
-    affine maps. Raises CohortError for an empty cohort or a subject without the modality.
+    read: the values of a subject whose volume of a modality is made, [1] each; called once per
+    volume, here. cache: a folder for decoded volumes, None for memory. images: other modalities to
+    give as values, under the same flips and affine maps; the one that is made is missing among
+    them. labels: those of `images` that are label maps, which keep their numbers.
+    Raises CohortError for an empty cohort or a subject without any of the targets.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - `Recipe.dataset` gives them
         self,
         cohort: Cohort,
-        modality: str,
+        targets: str | Iterable[str],
         preprocess: Preprocess,
         *,
         read: Read,
         cache: Path | None,
         augment: Augment | None,
         images: Iterable[str] = (),
+        labels: Iterable[str] = (),
     ) -> None:
-        self.modality = canonical_modality(modality)
+        named = (targets,) if isinstance(targets, str) else targets
+        self.targets = tuple(canonical_modality(name) for name in named)
         self.images = tuple(canonical_modality(name) for name in images)
         self.augment = augment
         self.subjects = tuple(cohort)
-        lacking = [subject.id for subject in self.subjects if self.modality not in subject.images]
+        lacking = [s.id for s in self.subjects if not set(self.targets) & set(s.images)]
         if lacking or not self.subjects:
             who = (
                 f"{len(lacking)} subjects, {lacking[0]!r} first, have" if lacking else "nobody has"
             )
-            raise CohortError(f"{cohort.source}: {who} {'no ' * bool(lacking)}{self.modality!r}")
-        self.values = [dict(read(subject)) for subject in self.subjects]
+            wanted = " nor ".join(map(repr, self.targets))
+            raise CohortError(f"{cohort.source}: {who} {'no ' * bool(lacking)}{wanted}")
+        self.volumes = [
+            (s, name) for s in self.subjects for name in self.targets if name in s.images
+        ]
+        self.values = [dict(read(subject, name)) for subject, name in self.volumes]
         self._cache = Cache(preprocess, cache)
+        maps = Cache(preprocess.of_labels(), cache)
+        self._caches = {canonical_modality(name): maps for name in labels}
 
     def __len__(self) -> int:
-        return len(self.subjects)
+        return len(self.volumes)
 
     def __getitem__(self, key: Key) -> Item:
         index, seed = key
-        subject = self.subjects[index]
-        others = {name: self._image(subject, name, seed) for name in self.images}
-        volume = self._image(subject, self.modality, seed)
-        return Item(volume, {**self.values[index], **others}, subject.id)
+        subject, target = self.volumes[index]
+        wanted = dict.fromkeys((target, *self.images))
+        there = [name for name in wanted if name in subject.images]
+        found = self._augmented({n: self._entry(subject, n) for n in there}, seed)
+        missing = torch.full((1, *self._cache.preprocess.shape), torch.nan)
+        others = {n: missing if n == target else found.get(n, missing) for n in self.images}
+        return Item(found[target], {**self.values[index], **others}, subject.id)
 
     def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Decodes and verifies every volume; `progress` is told (done, of how many).
 
         Raises VolumeError naming subject and file for one that is unreadable, NaN or constant.
         """
-        wanted = (self.modality, *self.images)
-        files = [
-            (s.id, s.images[name]) for s in self.subjects for name in wanted if name in s.images
-        ]
-        for done, (owner, path) in enumerate(files, start=1):
-            self._cache.get(owner, path)
+        files = self.files()
+        for done, (owner, name, path) in enumerate(files, start=1):
+            self._caches.get(name, self._cache).get(owner, path)
             if progress:
                 progress(done, len(files))
 
-    def _image(self, subject: Subject, modality: str, seed: int) -> Float[Tensor, "1 i j k"]:
-        preprocess = self._cache.preprocess
-        if modality not in subject.images:
-            return torch.full((1, *preprocess.shape), torch.nan)
-        entry = self._cache.get(subject.id, subject.images[modality])
-        x = entry.read()
+    def files(self) -> list[tuple[str, str, Path]]:
+        """Id, modality and path of every volume that it reads."""
+        wanted = dict.fromkeys((*self.targets, *self.images))
+        return [(s.id, n, s.images[n]) for s in self.subjects for n in wanted if n in s.images]
+
+    def plain(self) -> "VolumeDataset":
+        """The same without augmentation."""
+        same = copy.copy(self)
+        same.augment = None
+        return same
+
+    def made(self) -> Iterator[Float[Tensor, "1 1 i j k"]]:
+        """Every volume of a target, one by one."""
+        for subject, target in self.volumes:
+            yield self._augmented({target: self._entry(subject, target)}, 0)[target][None]
+
+    def persons(self) -> Iterator[dict[str, Float[Tensor, "1 i j k"]]]:
+        """The targets and images of one subject after the other, label maps excepted, NaN where
+        missing."""
+        names = [n for n in dict.fromkeys((*self.targets, *self.images)) if n not in self._caches]
+        missing = torch.full((1, *self._cache.preprocess.shape), torch.nan)
+        for subject in self.subjects:
+            there = {name: self._entry(subject, name) for name in names if name in subject.images}
+            found = self._augmented(there, 0)
+            yield {name: found.get(name, missing) for name in names}
+
+    def _entry(self, subject: Subject, modality: str) -> Entry:
+        cache = self._caches.get(modality, self._cache)
+        return cache.get(subject.id, subject.images[modality])
+
+    def _augmented(self, entries: Mapping[str, Entry], seed: int) -> dict[str, Tensor]:
+        """The volumes of a subject by modality: all moved alike, each with intensities of its own.
+
+        Together, as finding the places to interpolate at costs more than to interpolate."""
+        found = {name: entry.read() for name, entry in entries.items()}
         if self.augment is None:
-            return x
-        intensity = preprocess.intensity
-        background = float(intensity.apply(torch.zeros(()), entry.window))
-        return self.augment(
-            x,
-            low=intensity.low,
-            high=intensity.high,
-            seed=seed,
-            background=background,
-            contrast=modality,
-        )
+            return found
+        intensity = self._cache.preprocess.intensity
+        outside = {n: float(intensity.apply(torch.zeros(()), e.window)) for n, e in entries.items()}
+        for labels in (False, True):
+            names = [name for name in found if (name in self._caches) == labels]
+            if not names:
+                continue
+            background = torch.tensor([0.0 if labels else outside[name] for name in names])
+            stacked = torch.cat([found[name] for name in names])
+            moved = self.augment.moved(stacked, seed=seed, background=background, labels=labels)
+            found.update(zip(names, moved.split(1), strict=True))
+        low, high = intensity.range
+        for name in found.keys() - self._caches.keys():
+            x = found[name].clamp(low, high)
+            found[name] = self.augment.toned(
+                x, low=low, high=high, seed=seed, background=outside[name], contrast=name
+            )
+        return found
 
 
 class Schedule(Sampler[list[Key]]):

@@ -18,6 +18,7 @@ Shape = tuple[int, int, int]
 Spacing = tuple[float, float, float]
 Row = tuple[float, float, float, float]
 
+APART = 1e-2  # mm; affines of one grid differ less
 _LETTERS = ("LR", "PA", "IS")  # towards lower and higher x, y, z
 ORIENTATIONS = frozenset(
     "".join(letters) for pairs in permutations(_LETTERS) for letters in product(*pairs)
@@ -75,6 +76,10 @@ class Grid(Part):
         """The nearest of the 48 codes: "RAS" if indices grow to the right, front and top."""
         return orientation_of(self.matrix)
 
+    def matches(self, other: "Grid") -> bool:
+        """Whether voxels of one lie on those of the other, to a hundredth of a millimetre."""
+        return self.shape == other.shape and bool(np.abs(self.matrix - other.matrix).max() < APART)
+
     def oriented(self, code: str) -> "Grid":
         """The same voxels after flips and a permutation of the axes to `code`."""
         order, flips = route(self.orientation, code)
@@ -98,11 +103,17 @@ class Grid(Part):
                 change[axis, 3] = (self.shape[axis] - 1 - (shape[axis] - 1) * new / old) / 2
         return Grid.of((shape[0], shape[1], shape[2]), self.matrix @ change)
 
-    def framed(self, shape: Shape) -> "Grid":
-        """The grid after cropping or padding about its middle to `shape`."""
+    def framed(self, shape: Shape, start: tuple[int, int, int] | None = None) -> "Grid":
+        """The grid after cropping or padding to `shape`, about its middle or from index `start`."""
         change = np.eye(4)
-        change[:3, 3] = [first(old, new) for old, new in zip(self.shape, shape, strict=True)]
+        change[:3, 3] = middle(self.shape, shape) if start is None else start
         return Grid.of(shape, self.matrix @ change)
+
+
+def middle(old: Shape, new: Shape) -> tuple[int, int, int]:
+    """The old index of the first voxel of a new shape about the same middle."""
+    i, j, k = (first(before, after) for before, after in zip(old, new, strict=True))
+    return i, j, k
 
 
 def first(old: int, new: int) -> int:

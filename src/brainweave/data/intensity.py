@@ -28,6 +28,11 @@ class Intensity(Part, ABC):
             raise ValueError(f"low {self.low} must be below high {self.high}")
         return self
 
+    @property
+    def range(self) -> tuple[float, float]:
+        """Low and high."""
+        return self.low, self.high
+
     @abstractmethod
     def window(self, data: Float[Tensor, "*shape"]) -> Window:
         """The raw values that become low and high.

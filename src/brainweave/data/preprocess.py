@@ -4,7 +4,7 @@ Orient, resample, crop or pad, normalise; `restore` undoes each step in reverse.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -12,11 +12,21 @@ from pydantic import field_validator
 from torch import Tensor
 from torch.nn import functional
 
-from brainweave.data.grid import ORIENTATIONS, Grid, Route, Shape, Spacing, first, route
-from brainweave.data.intensity import Intensity, Percentiles, Window
+from brainweave.data.grid import ORIENTATIONS, Grid, Route, Shape, Spacing, middle, route
+from brainweave.data.intensity import Fixed, Intensity, Percentiles, Window
 from brainweave.data.volume import Volume
 from brainweave.errors import ShapeError
 from brainweave.part import Part
+
+
+class Frame(NamedTuple):
+    """A box of the oriented and resampled grid: the index of its first voxel and its shape.
+
+    It may reach beyond the grid, from negative indices on.
+    """
+
+    start: tuple[int, int, int]
+    shape: Shape
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,7 @@ class Preprocess(Part):
     orientation: one of the 48 codes, reached by flips and a permutation of axes; obliqueness stays.
     spacing: mm, reached by trilinear interpolation along the axes; None leaves voxels as they are.
         There is no low-pass before it: halving the resolution aliases what is finer than that.
+    interpolation: "nearest" is for label maps.
     pad: "zero" fills with what raw 0 (background) becomes, "edge" repeats the border voxels.
     """
 
@@ -46,6 +57,7 @@ class Preprocess(Part):
     spacing: Spacing | None = None
     intensity: Intensity = Percentiles()
     pad: Literal["zero", "edge"] = "zero"
+    interpolation: Literal["linear", "nearest"] = "linear"
 
     @field_validator("shape", "spacing")
     @classmethod
@@ -61,47 +73,71 @@ class Preprocess(Part):
             raise ValueError("one letter each of L/R, P/A and I/S is needed, such as RAS")
         return code
 
-    def __call__(self, volume: Volume) -> tuple[Float[Tensor, "1 i j k"], Placement]:
+    def __call__(
+        self, volume: Volume, frame: Frame | None = None
+    ) -> tuple[Float[Tensor, "1 i j k"], Placement]:
         """The tensor and its placement, with the window measured on the whole volume.
 
+        frame: what to keep of the oriented and resampled volume in place of `shape` in its middle.
         Raises VolumeError where the intensity's window cannot be measured.
         """
-        oriented, resampled, framed = self._grids(volume.grid)
+        oriented, resampled = self._grids(volume.grid)
+        frame = frame or self._middle(resampled)
         window = self.intensity.window(volume.data)
         data = _orient(volume.data, route(volume.orientation, self.orientation))
-        data = _interpolate(data, oriented, resampled)
-        data = _frame(data, self.shape, 0.0 if self.pad == "zero" else None)
+        data = _interpolate(data, oriented, resampled, self.interpolation)
+        data = _frame(data, frame, 0.0 if self.pad == "zero" else None)
         x = self.intensity.apply(data, window)[None]
-        return x, Placement(volume.grid, framed, window)
+        return x, Placement(volume.grid, resampled.framed(frame.shape, frame.start), window)
 
-    def place(self, grid: Grid) -> Placement:
+    def place(self, grid: Grid, frame: Frame | None = None) -> Placement:
         """The placement of a volume on `grid` before its voxels are known; the window is 0 to 1."""
-        return Placement(grid, self._grids(grid)[-1], (0.0, 1.0))
+        _, resampled = self._grids(grid)
+        frame = frame or self._middle(resampled)
+        return Placement(grid, resampled.framed(frame.shape, frame.start), (0.0, 1.0))
 
-    def restore(self, x: Float[Tensor, "1 i j k"], placement: Placement) -> Volume:
+    def restore(
+        self, x: Float[Tensor, "1 i j k"], placement: Placement, frame: Frame | None = None
+    ) -> Volume:
         """The volume of x on its source's grid and affine; what was cropped away is background.
 
-        Without resampling the kept voxels return exactly, up to clipping and rounding of the
-        intensity. Raises ShapeError for a tensor or placement of another preprocessing.
+        frame: the one that made the placement, if any. Without resampling the kept voxels return
+        exactly, up to clipping and rounding of the intensity. Raises ShapeError for a tensor or
+        placement of another preprocessing.
         """
-        oriented, resampled, framed = self._grids(placement.source)
-        if framed != placement.grid or tuple(x.shape) != (1, *self.shape):
+        oriented, resampled = self._grids(placement.source)
+        frame = frame or self._middle(resampled)
+        framed = resampled.framed(frame.shape, frame.start)
+        if framed != placement.grid or tuple(x.shape) != (1, *frame.shape):
             raise ShapeError(
                 f"a tensor {tuple(x.shape)} placed on {placement.grid.shape} cannot be restored by "
-                f"a preprocessing to {(1, *self.shape)}; use the one that made the placement"
+                f"a preprocessing to {(1, *frame.shape)}; use the one that made the placement"
             )
+        i, j, k = frame.start
         background = self.intensity.apply(torch.zeros(()), placement.window)
-        data = _frame(x[0].float(), resampled.shape, float(background))
+        data = _frame(x[0].float(), Frame((-i, -j, -k), resampled.shape), float(background))
         data = self.intensity.invert(data, placement.window)
-        data = _interpolate(data, resampled, oriented)
+        data = _interpolate(data, resampled, oriented, self.interpolation)
         data = _unorient(data, route(placement.source.orientation, self.orientation))
         return Volume(data, placement.source.matrix)
 
-    def _grids(self, source: Grid) -> tuple[Grid, Grid, Grid]:
-        """The grids after orienting, resampling and framing."""
+    def of_labels(self) -> "Preprocess":
+        """The same geometry for label maps: the nearest voxel's number (up to 65536) as it is."""
+        same = Fixed(source_low=0, source_high=2**16, low=0, high=2**16)  # exact: a power of two
+        return self.replace(intensity=same, interpolation="nearest", pad="zero")
+
+    def working(self, source: Grid) -> Grid:
+        """The oriented and resampled grid of a volume, which a `Frame` is a box of."""
+        return self._grids(source)[-1]
+
+    def _grids(self, source: Grid) -> tuple[Grid, Grid]:
+        """The grids after orienting and resampling."""
         oriented = source.oriented(self.orientation)
-        resampled = oriented.resampled(self.spacing) if self.spacing else oriented
-        return oriented, resampled, resampled.framed(self.shape)
+        return oriented, oriented.resampled(self.spacing) if self.spacing else oriented
+
+    def _middle(self, grid: Grid) -> Frame:
+        """The frame of `shape` about the middle of a grid."""
+        return Frame(middle(grid.shape, self.shape), self.shape)
 
 
 def _orient(data: Tensor, way: Route) -> Tensor:
@@ -113,8 +149,8 @@ def _unorient(data: Tensor, way: Route) -> Tensor:
     return data.flip(way.flips).permute(back)
 
 
-def _interpolate(data: Tensor, source: Grid, target: Grid) -> Tensor:
-    """Trilinear, axis by axis, between two grids with one centre; equal axes are not touched.
+def _interpolate(data: Tensor, source: Grid, target: Grid, mode: str) -> Tensor:
+    """Axis by axis between two grids with one centre; equal axes are not touched.
 
     Positions beyond the outermost voxel centres take its value.
     """
@@ -125,6 +161,9 @@ def _interpolate(data: Tensor, source: Grid, target: Grid) -> Tensor:
             continue
         steps = torch.arange(wanted, dtype=torch.float64, device=data.device) - (wanted - 1) / 2
         position = (steps * (new / old) + (count - 1) / 2).clamp(0, count - 1)
+        if mode == "nearest":
+            data = data.index_select(axis, (position + 0.5).floor().long().clamp(max=count - 1))
+            continue
         below = position.floor().long()
         above = (below + 1).clamp(max=count - 1)
         weight = (position - below).to(data.dtype).view([-1 if a == axis else 1 for a in range(3)])
@@ -132,14 +171,13 @@ def _interpolate(data: Tensor, source: Grid, target: Grid) -> Tensor:
     return data
 
 
-def _frame(data: Tensor, shape: Shape, fill: float | None) -> Tensor:
-    """Crops or pads every axis about its middle, with `fill` or (None) the border voxels."""
+def _frame(data: Tensor, frame: Frame, fill: float | None) -> Tensor:
+    """What a frame holds, beyond the data `fill` or (None) the border voxels."""
     margins: list[int] = []  # functional.pad wants the last axis first
-    for axis, (old, new) in enumerate(zip(data.shape, shape, strict=True)):
-        start = first(old, new)
-        data = data.narrow(axis, max(start, 0), min(old, new))
-        before = max(-start, 0)
-        margins = [before, max(new - old, 0) - before, *margins]
+    for axis, (start, size) in enumerate(zip(*frame, strict=True)):
+        low, high = max(start, 0), min(start + size, data.shape[axis])
+        margins = [low - start, start + size - high, *margins]
+        data = data.narrow(axis, low, high - low)
     if fill is None:
         return functional.pad(data[None, None], margins, mode="replicate")[0, 0].contiguous()
     return functional.pad(data, margins, value=fill).contiguous()

@@ -28,7 +28,6 @@ BLUR = 1.4  # mm; borders are no sharper than people differ and few maps can tel
 REACH, FAR = 6.0, 0.05  # mm; the share of a map that lies as far from it as in no map seen
 _KIND = "brainweave anatomy priors"
 _OVERLAP = 0.8  # share of the priors' brain that must lie in a grid
-_APART = 0.01  # mm between affines that are called equal
 _STRAY = 0.2  # share of labelled voxels that may be of no region
 _LABELS = 2**16  # what a label must be below
 
@@ -214,7 +213,7 @@ def _common_grid(cohort: Cohort, modality: str) -> Grid:
         raise EvaluationError(f"{cohort.source}: no scan has an image {modality!r}; give the maps")
     grids = [grid.oriented("RAS") for grid in cohort.grids(modality).values()]
     for grid in grids:
-        if grid.shape != grids[0].shape or np.abs(grid.matrix - grids[0].matrix).max() > _APART:
+        if not grid.matches(grids[0]):
             raise EvaluationError(
                 f"{cohort.source}: the {modality} maps lie on several grids; resample them, by "
                 "nearest neighbour, to one space"

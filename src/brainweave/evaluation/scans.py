@@ -22,7 +22,6 @@ Scale = Literal["auto", "shared", "volume"]
 BRIGHT = 99.5  # percentile of a volume's foreground that counts as its brightest
 EDGE = 0.05  # intensity above which a voxel of a volume in 0..1 is head, not background
 _COMPARABLE = 1.5  # scales of two sides that differ by less are the same scale
-_APART = 0.01  # mm between affines that are called equal
 
 
 @dataclass(frozen=True)
@@ -169,7 +168,7 @@ def _grid(
             whose = f"{name} {subject!r}"
             if first is None:
                 first = whose, oriented
-            elif not (spacing and shape) and not _same(oriented, first[1]):
+            elif not (spacing and shape) and not oriented.matches(first[1]):
                 raise ShapeError(
                     f"{whose} lies on {_told(oriented)}, {first[0]} on {_told(first[1])}; "
                     "volumes are compared voxel by voxel on one grid: register them to one space, "
@@ -177,10 +176,6 @@ def _grid(
                 )
     assert first is not None
     return first[1], shape or first[1].shape
-
-
-def _same(a: Grid, b: Grid) -> bool:
-    return a.shape == b.shape and bool(np.abs(a.matrix - b.matrix).max() < _APART)
 
 
 def _told(grid: Grid) -> str:

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-import torch
-
 from brainweave.data.tensors import content_hash
+from brainweave.device import usable
 from brainweave.errors import ConditionError, RecipeError
 from brainweave.generation.job import DTYPES, Job, Options
 from brainweave.generation.plan import Item, from_assignments, from_cohort
@@ -48,7 +47,7 @@ def generate(request: Request) -> list[Path]:
     model = locate(words.pop(0) if words and "=" not in words[0] else None)
     recipe = load_recipe(model)
     items, options = _items(request, recipe, words), _options(request, recipe)
-    generator = Generator.load(model, _device(request.device))
+    generator = Generator.load(model, usable(request.device))
     job = Job(generator, content_hash(model / WEIGHTS), items, request.out, options)
     reporter = Reporter()
     try:
@@ -98,16 +97,6 @@ def _one_of(word: str, known: tuple[str, ...], option: str) -> Any:
     if word not in known:
         raise RecipeError(f"{option} {word} is unknown{hint(word, known)}")
     return word
-
-
-def _device(name: str | None) -> torch.device:
-    """The named device, else CUDA where there is one. Raises RecipeError for an absent one."""
-    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        float(torch.zeros(1, device=name))
-    except (RuntimeError, AssertionError) as error:
-        raise RecipeError(f"--device {name} cannot be used: {str(error).splitlines()[0]}") from None
-    return torch.device(name)
 
 
 def _progress(reporter: Reporter) -> Callable[[int, int], None]:

@@ -1,6 +1,5 @@
 """Generation as a job: items in, NIfTI and provenance out, resumable and in shards."""
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,8 +14,9 @@ from brainweave.data.table import write_table, written
 from brainweave.data.volume import Volume
 from brainweave.errors import OutputError, RecipeError
 from brainweave.generation.plan import Item, describe
-from brainweave.generation.provenance import DESCRIPTION, provenance
 from brainweave.generator import Generator, Listen
+from brainweave.part import to_dict
+from brainweave.provenance import DESCRIPTION, facts, provenance, sidecar
 from brainweave.recipe import Sampling
 
 _log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Job:
             raise RecipeError(
                 f"--listen {options.listen}: {recipe.name} has no cross-attention; use both or none"
             )
-        if options.listen in ("film", "attention") and not recipe.conditions:
+        if options.listen in ("film", "attention") and not recipe.covariates:
             raise RecipeError(
                 f"--listen {options.listen}: {recipe.name} has no conditions; use both or none"
             )
@@ -119,14 +119,14 @@ class Job:
 
     def _done(self, item: Item) -> bool:
         """Whether the volume is there and is this job's."""
-        path, facts = self.path(item), _facts(self.path(item))
-        if facts.get("identity") == self._provenance(item)["identity"]:
+        path, known = self.path(item), facts(self.path(item))
+        if known.get("identity") == self._provenance(item)["identity"]:
             return path.exists()
-        if facts:
+        if known:
             raise OutputError(
                 f"{path} was made by another model or with other options; choose another --out"
             )
-        for foreign in (path, _sidecar(path)):
+        for foreign in (path, sidecar(path)):
             if foreign.exists():
                 raise OutputError(f"{foreign} is not brainweave's; choose another --out")
         return False
@@ -136,7 +136,7 @@ class Job:
             condition.name: torch.tensor(
                 [[item.values.get(condition.name, torch.nan)] for item in batch]
             )
-            for condition in self.recipe.conditions
+            for condition in self.recipe.covariates
         }
         volumes = self.generator.sample(
             values,
@@ -148,29 +148,28 @@ class Job:
         for item, volume in zip(batch, volumes.cpu(), strict=True):
             restored = self.recipe.preprocess.restore(volume, self.placement)
             # the sidecar first: a volume without one would not be known as ours
-            write_json(_sidecar(self.path(item)), self._provenance(item))
+            write_json(sidecar(self.path(item)), self._provenance(item))
             restored.save(self.path(item), dtype=self.options.dtype, description=DESCRIPTION)
 
     def _provenance(self, item: Item) -> dict[str, Any]:
-        return provenance(
-            self.recipe,
-            self.weights,
-            seed=item.seed,
-            conditions=describe(self.recipe, item),
-            sampling=self.options.sampling,
-            listen=self.options.listen,
-            dtype=self.options.dtype,
-        )
+        decided = {
+            "seed": item.seed,
+            "conditions": describe(self.recipe, item),
+            "sampling": to_dict(self.options.sampling),
+            "listen": self.options.listen,
+            "dtype": self.options.dtype,
+        }
+        return provenance(self.recipe, self.weights, decided)
 
     def _summarise(self) -> None:
         """participants.tsv over all of ours in the folder by now, montage.png over the plan's."""
-        conditions = [condition.name for condition in self.recipe.conditions]
-        there = {path: _facts(path) for path in sorted(self.folder.glob("*.nii.gz"))}
+        conditions = [condition.name for condition in self.recipe.covariates]
+        there = {path: facts(path) for path in sorted(self.folder.glob("*.nii.gz"))}
         rows = [
-            [self._stem(path), path.name, str(facts["seed"]), "1"]
-            + [written(facts["conditions"].get(name)) for name in conditions]
-            for path, facts in there.items()
-            if facts
+            [self._stem(path), path.name, str(known["seed"]), "1"]
+            + [written(known["conditions"].get(name)) for name in conditions]
+            for path, known in there.items()
+            if known
         ]
         columns = ["participant_id", "file", "seed", "synthetic", *conditions]
         write_table(self.folder / "participants.tsv", columns, rows)
@@ -183,19 +182,6 @@ class Job:
                 title=f"SYNTHETIC  {self.recipe.name}",
                 window=(0.0, 1.0),
             )
-
-
-def _sidecar(path: Path) -> Path:
-    return path.with_name(path.name.removesuffix(".nii.gz") + ".json")
-
-
-def _facts(path: Path) -> dict[str, Any]:
-    """What a volume's sidecar says; nothing for one that is not ours."""
-    try:
-        facts = json.loads(_sidecar(path).read_text())
-    except (FileNotFoundError, ValueError):
-        return {}
-    return facts if isinstance(facts, dict) and "identity" in facts else {}
 
 
 def _header(table: Path) -> list[str]:

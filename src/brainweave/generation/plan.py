@@ -77,8 +77,8 @@ def from_cohort(recipe: Recipe, table: Path, *, seed: int, extrapolate: bool = F
     columns = [canonical_covariate(column) for column in content.columns]
     if twice := _repeated(columns):
         raise CohortError(f"{table}: two columns mean {twice!r}; leave one out")
-    absent = [c.name for c in recipe.conditions if c.name not in columns]
-    if absent and len(absent) == len(recipe.conditions):
+    absent = [c.name for c in recipe.covariates if c.name not in columns]
+    if absent and len(absent) == len(recipe.covariates):
         raise CohortError(
             f"{table} has no column {' or '.join(absent)}, only {', '.join(columns)}; "
             "name the model's conditions (n/a is a value)"
@@ -92,7 +92,7 @@ def from_cohort(recipe: Recipe, table: Path, *, seed: int, extrapolate: bool = F
         try:
             values = {
                 condition.name: condition.parse(row[condition.name], extrapolate=extrapolate)
-                for condition in recipe.conditions
+                for condition in recipe.covariates
                 if condition.name in row
             }
             items.append(Item(_safe(name), _seed(row.get("seed"), seed + index), values))
@@ -107,7 +107,7 @@ def from_cohort(recipe: Recipe, table: Path, *, seed: int, extrapolate: bool = F
 
 def describe(recipe: Recipe, item: Item) -> dict[str, str | float | None]:
     """What was asked for, every condition of the model named, None where not known."""
-    return {c.name: c.show(item.values.get(c.name, math.nan)) for c in recipe.conditions}
+    return {c.name: c.show(item.values.get(c.name, math.nan)) for c in recipe.covariates}
 
 
 def _words(name: str, text: str) -> Iterator[str | float]:
@@ -145,7 +145,7 @@ def _repeated(names: Sequence[str]) -> str | None:
 
 
 def _label(recipe: Recipe, values: Mapping[str, float]) -> str:
-    shown = ((c, c.show(values[c.name])) for c in recipe.conditions if c.name in values)
+    shown = ((c, c.show(values[c.name])) for c in recipe.covariates if c.name in values)
     return "".join(f"{_safe(c.name)}-{_word(value)}_" for c, value in shown)
 
 

@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from brainweave.errors import CheckpointError
+from brainweave.errors import CheckpointError, OutputError
 
 _WRAPPERS = re.compile(r"^(?:_orig_mod\.|module\.|flow_net\.)+")  # torch.compile, DDP, FlowLet
 _DAMAGE = (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError)
@@ -46,6 +46,12 @@ def read_checkpoint(path: Path, places: Sequence[str]) -> Checkpoint:
         raise CheckpointError(f"{path} holds no {' or '.join(places)}, only {found or 'nothing'}")
     config = content.get("config") if place is not None else None
     return Checkpoint(dict(weights), config if isinstance(config, dict) else None)
+
+
+def require_new(out: Path) -> None:
+    """Raises OutputError where a model folder would be written over something."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputError(f"{out} is not empty; --out needs a new folder")
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -13,23 +13,12 @@ from brainweave.conditions.covariates import Scalar
 from brainweave.errors import ConditionError, ShapeError
 from brainweave.interop.checkpoints import fill, renamed
 from brainweave.interop.flowlet_config import keywords_of, unet_config
+from brainweave.interop.guided import our_name
 from brainweave.networks.unet import UNetConfig
 from brainweave.part import hint
 
-_NAMES = (  # FlowLet's name, ours; applied in order to every key
-    (r"^time_embed\.", "time."),
-    (r"^input_blocks\.", "encoder."),
-    (r"^middle_block\.", "middle."),
-    (r"^output_blocks\.", "decoder."),
-    (r"^out\.0\.", "norm."),
-    (r"^out\.2\.", "head."),
-    (r"\.in_layers\.0\.", ".norm_in."),
-    (r"\.in_layers\.2\.", ".conv_in."),
+_NAMES = (  # what FlowLet added to guided diffusion's names; applied in order to every key
     (r"\.cond_emb_layers\.1\.", ".film."),
-    (r"\.emb_layers\.1\.", ".time_film."),
-    (r"\.out_layers\.0\.", ".norm_out."),
-    (r"\.out_layers\.3\.", ".conv_out."),
-    (r"\.skip_connection\.", ".skip."),
     (r"\.norm_seq\.", ".norm_self."),
     (r"\.to_q\.", ".attention.query."),
     (r"\.to_k\.", ".attention.key."),
@@ -114,7 +103,7 @@ def translate(
     hears: False leaves out what an unconditional network has but never uses. rename: of conditions.
     """
     state: dict[str, Tensor] = {}
-    for name, tensor in renamed(weights, str).items():
+    for name, tensor in renamed(weights, our_name).items():
         for pattern, ours in _NAMES:
             name = re.sub(pattern, ours, name)
         if not hears and any(part in name for part in _DEAF):

@@ -9,9 +9,9 @@ from brainweave.conditions.covariates import Scalar
 from brainweave.data.cohort import canonical_covariate
 from brainweave.data.grid import Grid, Shape
 from brainweave.data.volume import read_grid
-from brainweave.errors import CheckpointError, OutputError, RecipeError
+from brainweave.errors import CheckpointError, RecipeError
 from brainweave.generator import Generator
-from brainweave.interop.checkpoints import Checkpoint, fill, read_checkpoint, read_json
+from brainweave.interop.checkpoints import Checkpoint, fill, read_checkpoint, read_json, require_new
 from brainweave.interop.flowlet import conditions_in, translate
 from brainweave.interop.flowlet_config import unet_config, whole_numbers
 from brainweave.part import hint
@@ -48,8 +48,7 @@ def import_flowlet(
     Raises CheckpointError where a file is missing or does not match another, OutputError where
     `out` is not empty.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputError(f"{out} is not empty; --out needs a new folder")
+    require_new(out)
     found = read_checkpoint(checkpoint, ("flow_net_state_dict", "model_state_dict"))
     settings = _settings(checkpoint, found, config)
     conditions = conditions_in(found.weights)

@@ -1,14 +1,36 @@
 """The blocks of the U-Net: residual, attention, resampling."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-Resample = Callable[[Tensor], Tensor]
+from brainweave.networks import lean
+
+Resample = Literal["halve", "double"]
+Modulation = Literal["scale_shift", "shift"]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all residual blocks of a network have in common; see `UNetConfig` for each."""
+
+    time_width: int
+    condition_width: int
+    groups: int
+    norm_eps: float
+    skip_kernel: int
+    dropout: float
+    modulation: Modulation
+
+    def norm(self, channels: int) -> nn.GroupNorm:
+        """The norm of so many channels."""
+        return nn.GroupNorm(groups_of(channels, self.groups), channels, eps=self.norm_eps)
 
 
 def groups_of(channels: int, wanted: int) -> int:
@@ -46,44 +68,84 @@ def modulate(x: Tensor, scale_shift: Float[Tensor, "b two_c"]) -> Tensor:
 
 
 class ResBlock(nn.Module):
-    """GroupNorm, SiLU, convolution, twice; time and conditions modulate the second norm.
+    """GroupNorm, SiLU, convolution, twice; time and conditions act around the second norm.
 
-    resample: applied to the branch after its first norm and to the skip, as in guided diffusion.
+    They scale and shift after it or, as "shift", are added before it, as in guided diffusion's
+    default. resample: applied to the branch after its first norm and to the skip.
     """
 
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
-        *,
-        widths: tuple[int, int],
-        groups: int,
-        skip_kernel: int,
-        dropout: float = 0.0,
+        shared: Shared,
         resample: Resample | None = None,
     ) -> None:
         super().__init__()
-        time_width, condition_width = widths
         self.resample = resample
-        self.norm_in = nn.GroupNorm(groups_of(in_channels, groups), in_channels, eps=1e-6)
+        self.shifts = shared.modulation == "shift"
+        width, heard = (1 if self.shifts else 2) * out_channels, shared.condition_width
+        self.norm_in = shared.norm(in_channels)
         self.conv_in = nn.Conv3d(in_channels, out_channels, 3, padding=1)
-        self.time_film = nn.Linear(time_width, 2 * out_channels)
-        self.film = nn.Linear(condition_width, 2 * out_channels) if condition_width else None
-        self.norm_out = nn.GroupNorm(groups_of(out_channels, groups), out_channels, eps=1e-6)
-        self.dropout = nn.Dropout(dropout)
+        self.time_film = nn.Linear(shared.time_width, width)
+        self.film = nn.Linear(heard, width) if heard else None
+        self.norm_out = shared.norm(out_channels)
+        self.dropout = nn.Dropout(shared.dropout)
         self.conv_out = zeroed(nn.Conv3d(out_channels, out_channels, 3, padding=1))
         self.skip: nn.Module = nn.Identity()
         if in_channels != out_channels:
-            self.skip = nn.Conv3d(in_channels, out_channels, skip_kernel, padding=skip_kernel // 2)
+            kernel = shared.skip_kernel
+            self.skip = nn.Conv3d(in_channels, out_channels, kernel, padding=kernel // 2)
 
     def forward(self, x: Tensor, time: Tensor, vector: Tensor | None) -> Tensor:
         h = F.silu(self.norm_in(x))
         if self.resample is not None:
-            h, x = self.resample(h), self.resample(x)
-        h = modulate(self.norm_out(self.conv_in(h)), self.time_film(F.silu(time)))
-        if vector is not None and self.film is not None:
-            h = modulate(h, self.film(F.silu(vector)))
+            resampled = halve if self.resample == "halve" else double
+            h, x = resampled(h), resampled(x)
+        h, said = self.conv_in(h), self._said(time, vector)
+        if self.shifts:
+            h = self.norm_out(h + torch.stack(said).sum(0)[:, :, None, None, None].to(h.dtype))
+        else:
+            h = self.norm_out(h)
+            for scale_shift in said:
+                h = modulate(h, scale_shift)
         return self.skip(x) + self.conv_out(self.dropout(F.silu(h)))
+
+    def infer(self, parts: list[Tensor], time: Tensor, vector: Tensor | None) -> Tensor:
+        """`forward` of the concatenated parts, [1 c i j k] each, by the means of `lean`."""
+        said, doubled = self._said(time, vector), self.resample == "double"
+        shift = torch.stack(said).sum(0)[0] if self.shifts else None
+        with torch.autocast(parts[0].device.type, enabled=False):
+            norm = lean.measured(parts, self.norm_in)
+            if self.resample == "halve":
+                h = lean.convolve([lean.halved(parts, norm=norm)], self.conv_in, shift=shift)
+                parts = [lean.halved(parts)]
+            else:
+                h = lean.convolve(parts, self.conv_in, norm=norm, shift=shift, doubled=doubled)
+            norm = lean.measured([h], self.norm_out)
+            for scale_shift in () if self.shifts else said:
+                norm = norm.modulated(scale_shift)
+            where = lean.bounds(self.norm_in.num_channels, h)
+            plus = self._skipped(parts, where, doubled)
+            return lean.convolve_into(h, self.conv_out, norm=norm, where=where, plus=plus)
+
+    def _skipped(self, parts: list[Tensor], where: lean.Bounds, doubled: bool) -> Iterator[Tensor]:
+        """The slabs of the skip between bounds of the output."""
+        scale, halo = (2 if doubled else 1), 0
+        if isinstance(self.skip, nn.Conv3d):
+            halo = self.skip.kernel_size[0] // 2
+        coarse = [(start // scale, stop // scale) for start, stop in where]
+        slabs = lean.slabs(parts, coarse, halo=halo)
+        if isinstance(self.skip, nn.Conv3d):
+            slabs = map(lean.Filter(self.skip, parts[0].dtype), slabs)
+        return map(double, slabs) if doubled else slabs
+
+    def _said(self, time: Tensor, vector: Tensor | None) -> list[Tensor]:
+        """What time and conditions say to this block: shifts, or scales and shifts."""
+        said = [self.time_film(F.silu(time))]
+        if vector is not None and self.film is not None:
+            said.append(self.film(F.silu(vector)))
+        return said
 
 
 class AttentionBlock(nn.Module):

@@ -29,8 +29,9 @@ class Banded(ProbabilityPath):
         return Coefficients(alpha, sigma, d_alpha * rate, d_sigma * rate)
 
 
-def denoiser(path: ProbabilityPath, mean: float = MEAN, sd: float = SD) -> Denoiser:
-    """E[x_1 | x_t], E[x_0 | x_t] and the marginal velocity for data N(mean, sd^2)."""
+def denoiser(path: ProbabilityPath, mean: float | Tensor = MEAN, sd: float = SD) -> Denoiser:
+    """E[x_1 | x_t], E[x_0 | x_t] and the marginal velocity for data N(mean, sd^2), the mean one
+    for all or one for each coefficient."""
 
     def denoise(x: Tensor, t: Tensor) -> Estimate:
         c = path.at(t, x)
@@ -42,12 +43,17 @@ def denoiser(path: ProbabilityPath, mean: float = MEAN, sd: float = SD) -> Denoi
 
 
 def flow(
-    path: ProbabilityPath, x: Tensor, span: tuple[float, float] = (0.0, 1.0)
+    path: ProbabilityPath,
+    x: Tensor,
+    span: tuple[float, float] = (0.0, 1.0),
+    *,
+    mean: float | Tensor = MEAN,
+    sd: float = SD,
 ) -> Float[Tensor, "..."]:
     """Where the probability flow ODE takes `x` over a span of time: an affine map."""
     at, to = (path.at(t, x) for t in span)
-    growth = (to.alpha**2 * SD**2 + to.sigma**2) / (at.alpha**2 * SD**2 + at.sigma**2)
-    return to.alpha * MEAN + growth.sqrt() * (x - at.alpha * MEAN)
+    growth = (to.alpha**2 * sd**2 + to.sigma**2) / (at.alpha**2 * sd**2 + at.sigma**2)
+    return to.alpha * mean + growth.sqrt() * (x - at.alpha * mean)
 
 
 def sample(

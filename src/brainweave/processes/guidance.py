@@ -8,6 +8,8 @@ from torch import Tensor
 from brainweave.processes.paths import ProbabilityPath
 from brainweave.processes.process import Denoiser, Estimate
 
+Watch = Callable[[Tensor, Estimate], None]
+
 
 def guide(
     denoise: Denoiser, free: Denoiser, scale: float, interval: tuple[float, float] | None = None
@@ -48,6 +50,19 @@ def constrained(
             return Estimate(data, noise, c.d_alpha * data + c.d_sigma * noise)
 
     return denoise_within
+
+
+def watched(denoise: Denoiser, watch: Watch | None) -> Denoiser:
+    """`denoise`, and `watch` is shown x_t and every estimate."""
+    if watch is None:
+        return denoise
+
+    def shown(x: Tensor, t: Tensor) -> Estimate:
+        estimate = denoise(x, t)
+        watch(x, estimate)
+        return estimate
+
+    return shown
 
 
 def voxel_clip(

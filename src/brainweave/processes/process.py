@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from brainweave.errors import ShapeError
 from brainweave.part import Part
 from brainweave.processes.paths import Coefficients, ProbabilityPath, Rectified, path_named
+from brainweave.processes.sources import Gaussian, Source
 
 Latent = Float[Tensor, "b c *space"]
 Times = Float[Tensor, "b"]
@@ -48,9 +49,12 @@ class Process(Part):
     of unit variance, alpha x_t / (alpha^2 + sigma^2), as preconditioned in arXiv:2206.00364, eq. 7.
     Angular asks for data in the noise and for noise in the data and is never singular; correction
     is the same times sigma / sqrt(alpha^2 + sigma^2), to be weighted by velocity.
+    at_start: share of the volumes that are trained at t = 0, where the first step of a sampler
+    looks and the only one of a single step.
     """
 
     path: Annotated[ProbabilityPath, BeforeValidator(_path)] = Rectified()
+    source: Source = Gaussian()
     prediction: Literal["velocity", "data", "noise", "angular", "correction"] = "velocity"
     times: Literal["uniform", "stratified", "logit-normal"] = "uniform"
     # of the normal behind logit-normal times; above 0 they lie nearer to the data. The sign is the
@@ -58,6 +62,7 @@ class Process(Part):
     times_mean: float = 0.0
     times_sd: Annotated[float, Field(gt=0)] = 1.0
     channel_weights: tuple[Annotated[float, Field(ge=0)], ...] | None = None  # None: plain mean
+    at_start: Annotated[float, Field(ge=0, le=1)] = 0.0
     weighting: Literal["plain", "velocity"] = "plain"
     weight_limit: Annotated[float, Field(gt=0)] = 10.0  # of the factor before it is squared
 
@@ -72,11 +77,19 @@ class Process(Part):
         return 1e-3 if float(self._determinant(c).abs().min()) < 1e-3 else 0.0
 
     def loss(
-        self, network: Network, data: Latent, *, generator: Generator | None = None
+        self,
+        network: Network,
+        data: Latent,
+        *,
+        known: Latent | None = None,
+        generator: Generator | None = None,
     ) -> Float[Tensor, "b"]:
-        """Weighted squared error of the prediction at drawn times, one value per volume."""
+        """Weighted squared error of the prediction at drawn times, one value per volume.
+
+        known: what an informed source starts from.
+        """
         t, noise = self.draw(data, generator=generator)
-        return self.loss_at(network, data, t, noise)
+        return self.loss_at(network, data, t, self.source.start(noise, known))
 
     def draw(self, data: Latent, *, generator: Generator | None = None) -> tuple[Times, Latent]:
         """Times (float64) and noise for `data`, drawn on the generator's device."""
@@ -86,9 +99,9 @@ class Process(Part):
         return t.to(data.device), noise.to(data.device)
 
     def loss_at(
-        self, network: Network, data: Latent, t: Times, noise: Latent
+        self, network: Network, data: Latent, t: Times, start: Latent
     ) -> Float[Tensor, "b"]:
-        """The loss at given times and noise, float32 even under autocast.
+        """The loss at given times on the way from `start` (x_0), float32 even under autocast.
 
         With `channel_weights` w it is sum_c w_c mean_voxels(error_c), else the plain mean.
         Raises ShapeError if there are not as many weights as channels.
@@ -101,11 +114,11 @@ class Process(Part):
         with torch.autocast(data.device.type, enabled=False):
             data = data.to(_exact(data))
             c = self.path.at(t, data)
-            x_t = c.alpha * data + c.sigma * noise
+            x_t = c.alpha * data + c.sigma * start
         output = network(x_t, self._clock(t, x_t))
         with torch.autocast(data.device.type, enabled=False):
             a, b = self._target(c)
-            error = (output.to(x_t) - (a * data + b * noise)).square()
+            error = (output.to(x_t) - (a * data + b * start)).square()
             if self.weighting == "velocity":
                 error = error * self._velocity_factor(c).square()
             each = error.flatten(2).mean(2)
@@ -163,6 +176,9 @@ class Process(Part):
             u = (self.times_mean + self.times_sd * normal).sigmoid().clamp(max=1 - 1e-7)
         else:
             u = torch.rand(n, generator=generator, device=device, dtype=kind)
+        if self.at_start:
+            here = torch.rand(n, generator=generator, device=device, dtype=kind) < self.at_start
+            u = torch.where(here, 0.0, u)
         return self.path.training_times(u)
 
 

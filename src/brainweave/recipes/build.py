@@ -13,6 +13,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from brainweave.errors import RecipeError
 from brainweave.part import Part, from_dict, hint, override, parse
 from brainweave.recipe import Recipe
+from brainweave.recipes.complete import bridge, complete, complete_2mm, complete_tiny
+from brainweave.recipes.cwdm import cwdm, fast_cwdm, wdm
 from brainweave.recipes.flowlet import flowlet, flowlet_base
 from brainweave.recipes.flowlet_plus import flowlet_plus
 from brainweave.recipes.t1_2mm import t1_2mm
@@ -21,11 +23,18 @@ from brainweave.recipes.tiny import tiny
 Maker = Callable[..., Recipe]
 
 RECIPES: dict[str, Maker] = {
+    "bridge": bridge,
+    "complete": complete,
+    "complete_2mm": complete_2mm,
+    "complete_tiny": complete_tiny,
+    "cwdm": cwdm,
+    "fast_cwdm": fast_cwdm,
     "flowlet": flowlet,
     "flowlet_base": flowlet_base,
     "flowlet_plus": flowlet_plus,
     "t1_2mm": t1_2mm,
     "tiny": tiny,
+    "wdm": wdm,
 }
 
 

@@ -95,6 +95,14 @@ class Representation(Part, ABC):
         divisor = std**self.whiten * (std ** (2 - 2 * self.whiten)).mean().sqrt()
         return self.replace(mean=tuple(mean.tolist()), std=tuple(divisor.tolist()))
 
+    def energies(self, volumes: Iterable[Float[Tensor, "b 1 i j k"]]) -> tuple[float, ...]:
+        """The mean square of each channel's coefficients over `volumes`."""
+        count, total = 0, torch.zeros(self.channels, dtype=torch.float64)
+        for volume in volumes:
+            rows = self.encode(volume).double().transpose(0, 1).flatten(1)
+            count, total = count + rows.shape[1], total + rows.square().sum(1)
+        return tuple((total / max(count, 1)).tolist())
+
     def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
         mean, std = self.mean or (0.0,), self.std or (1.0,)
         shape = (1, -1, 1, 1, 1)

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from brainweave.conditions.covariates import Category, Scalar
+from brainweave.data.dataset import Batch, VolumeDataset
 from brainweave.data.montage import montage
 from brainweave.data.volume import Volume
 from brainweave.generator import Generator
@@ -14,23 +15,37 @@ from brainweave.training.engine import Engine
 COLUMNS, STEPS = 5, 20
 
 
-def preview(generator: Generator, path: Path, engine: Engine, *, title: str) -> bool:
-    """Draws five volumes, evenly over the range of the first number that the model hears, in at
-    most 20 steps, and writes their middle planes. False, and no picture, where a stop is asked."""
+def preview(
+    generator: Generator, path: Path, engine: Engine, dataset: VolumeDataset, *, title: str
+) -> bool:
+    """Draws five volumes in at most 20 steps and writes their middle planes: evenly over the range
+    of the first number that the model hears, or, from images, of five volumes of `dataset`, each
+    under the real one. False, and no picture, where a stop is asked."""
     recipe = generator.recipe
     assert recipe.template is not None
     placement = recipe.preprocess.place(recipe.template)
-    sampling = recipe.sampling.replace(steps=min(recipe.sampling.steps, STEPS))
-    volumes: list[Volume] = []
+    steps = min(recipe.sampling.steps, STEPS)
+    sampling = recipe.sampling.replace(steps=steps)
+    real: list[Volume] = []
+    made: list[Volume] = []
+    labels: list[str] = []
     for column in range(COLUMNS):
         if engine.stop_requested:
             return False
-        values = {n: torch.tensor([[v]]) for n, v in wanted(recipe, column).items()}
+        if recipe.inputs:
+            batch = Batch.of([dataset[column * len(dataset) // COLUMNS, 0]])
+            values = batch.values
+            real.append(recipe.preprocess.restore(batch.volume[0], placement))
+            labels.append(batch.ids[0])
+        else:
+            values = {n: torch.tensor([[v]]) for n, v in wanted(recipe, column).items()}
+            labels.append(_label(recipe, column))
         with engine.autocast():
             volume = generator.sample(values, [column], sampling)
-        volumes.append(recipe.preprocess.restore(volume[0].cpu(), placement))
-    labels = [_label(recipe, column) for column in range(COLUMNS)]
-    montage(volumes, path, labels=labels, title=title, window=(0.0, 1.0))
+        made.append(recipe.preprocess.restore(volume[0].cpu(), placement))
+    both = [f"{label}, real" for label in labels] if real else []
+    labels = both + labels
+    montage(real + made, path, labels=labels, title=title, window=(0.0, 1.0), columns=COLUMNS)
     return True
 
 
@@ -39,7 +54,7 @@ def wanted(recipe: Recipe, column: int) -> dict[str, float]:
     categories at their first, and whatever else there is remains unknown."""
     values: dict[str, float] = {}
     rising = True
-    for condition in recipe.conditions:
+    for condition in recipe.covariates:
         if isinstance(condition, Scalar):
             share = (column + 0.5) / COLUMNS if rising else 0.5
             values[condition.name] = condition.low + share * (condition.high - condition.low)
@@ -52,6 +67,6 @@ def wanted(recipe: Recipe, column: int) -> dict[str, float]:
 def _label(recipe: Recipe, column: int) -> str:
     """Such as "age 25, sex F"."""
     values = wanted(recipe, column)
-    shown = {name: recipe.condition(name).show(value) for name, value in values.items()}
+    shown = {c.name: c.show(values[c.name]) for c in recipe.covariates if c.name in values}
     words = [f"{n} {v:.3g}" if isinstance(v, float) else f"{n} {v}" for n, v in shown.items()]
     return ", ".join(words) or f"seed {column}"

@@ -4,29 +4,17 @@ A run folder holds recipe.json, split.json, cohort.csv, weights.safetensors, jou
 tensorboard/, samples/, state/ and cache/; the last two may be deleted when the run is finished.
 """
 
-import copy
-import json
 import traceback
 from collections import Counter
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
-from brainweave.conditions.base import Condition
-from brainweave.conditions.covariates import Category, Scalar
-from brainweave.data.augment import Augment
-from brainweave.data.check import owner
-from brainweave.data.cohort import Cohort, Subject
+from brainweave.data.cohort import Cohort
 from brainweave.data.dataset import VolumeDataset
 from brainweave.data.files import sweep, write_json
-from brainweave.data.intensity import ZScore
 from brainweave.data.seeds import derive
-from brainweave.data.table import missing
-from brainweave.errors import CheckpointError, CohortError, Interrupted, RecipeError
+from brainweave.errors import CheckpointError, Interrupted, RecipeError
 from brainweave.generator import RECIPE, WEIGHTS, Generator, load_recipe
 from brainweave.part import difference, to_dict
 from brainweave.progress import Reporter
@@ -35,16 +23,18 @@ from brainweave.training.checkpoint import States, writing
 from brainweave.training.engine import Engine
 from brainweave.training.finished import whole
 from brainweave.training.journal import Journal, require_wandb
+from brainweave.training.subjects import (
+    COHORT,
+    SPLIT,
+    check,
+    ids_of,
+    listed,
+    require_same,
+    split,
+)
 from brainweave.training.trainer import LABELS, SAMPLES, STATE, Trainer, flexible
 
-SPLIT, COHORT, CACHE = "split.json", "cohort.csv", "cache"
-
-
-class Splits(NamedTuple):
-    """Who trains and who validates."""
-
-    train: Cohort
-    val: Cohort
+CACHE = "cache"
 
 
 def train(
@@ -83,37 +73,6 @@ def train(
     return Generator.load(Path(folder), engine.device)
 
 
-def split(recipe: Recipe, cohort: Cohort, report: Reporter) -> Splits:
-    """Subjects with the target, by the cohort's column `split`, else drawn by person, with every
-    part spread over age where that is known."""
-    excluded = [s.id for s in cohort if s.covariates.get("qc") == "exclude"]
-    if excluded:
-        report.say(f"left out, as their qc is 'exclude': {', '.join(excluded)}")
-    cohort = Cohort([s for s in cohort if s.id not in excluded], cohort.source)
-    usable = Cohort([s for s in cohort if recipe.target in s.images], cohort.source)
-    if not usable:
-        found = ", ".join(cohort.modalities) or "no image"
-        raise CohortError(f"{cohort.source}: nobody has a {recipe.target}; there is {found}")
-    if len(usable) < len(cohort):
-        report.say(f"{len(usable)} of {len(cohort)} scans have a {recipe.target}")
-    share = recipe.training.validation
-    if any(s.split for s in usable):
-        others = Counter(s.split or "n/a" for s in usable if s.split not in Splits._fields)
-        if others:
-            listed = ", ".join(f"{name} {count}" for name, count in others.items())
-            report.say(f"splits other than train and val are left alone: {listed}")
-    elif share:
-        by = "age" if "age" in usable.covariates else None
-        usable = usable.split({"train": 1 - share, "val": share}, recipe.training.seed, by=by)
-    else:
-        return Splits(usable, usable[:0])
-    train, val = ([s for s in usable if s.split == name] for name in Splits._fields)
-    parts = Splits(Cohort(train, usable.source), Cohort(val, usable.source))
-    if not parts.train:
-        raise CohortError(f"{cohort.source}: nobody is in the split 'train'")
-    return parts
-
-
 def _run(
     recipe: Recipe,
     cohort: Cohort,
@@ -131,20 +90,21 @@ def _run(
         report.say(f"{folder}: this run is finished; nothing to do")
         return True
     parts = split(recipe, cohort, report)
-    _check(recipe, parts)
-    _same_subjects(folder, parts, begun=known is not None)
+    check(recipe, parts)
+    require_same(folder, parts, begun=known is not None)
     engine.barrier()  # nobody writes before all have looked
 
-    training = _dataset(recipe, parts.train, folder, recipe.training.augment)
-    validation = _dataset(recipe, parts.val, folder) if parts.val else None
+    place, augment = folder / CACHE, recipe.training.augment
+    training = recipe.dataset(parts.train, cache=place, augment=augment)
+    validation = recipe.dataset(parts.val, cache=place) if parts.val else None
     engine.first(lambda: _prepare([training, validation], engine, report))
     if engine.is_main:
         resolved = known or _resolve(recipe, parts.train, training)
         with writing(folder):
             for place in (folder, states.folder, folder / SAMPLES):
                 sweep(place)
-            write_json(folder / SPLIT, _ids(parts))
-            _listed(parts).to_csv(folder / COHORT)
+            write_json(folder / SPLIT, ids_of(parts))
+            listed(parts).to_csv(folder / COHORT)
             write_json(folder / RECIPE, to_dict(resolved))
     engine.barrier()
 
@@ -199,80 +159,6 @@ def _known(recipe: Recipe, folder: Path, states: States) -> Recipe | None:
     return known
 
 
-def _check(recipe: Recipe, parts: Splits) -> None:
-    """Every header, every covariate; see `Cohort.check`."""
-    if isinstance(recipe.preprocess.intensity, ZScore):
-        raise RecipeError(
-            "preprocess.intensity=ZScore puts background at another value in every volume, so that "
-            "generated ones would have none; use Percentiles or Fixed"
-        )
-    if recipe.training.patience and not parts.val:
-        raise RecipeError("training.patience needs validation subjects; set training.validation")
-    numbers = [c for c in recipe.conditions if isinstance(c, Scalar)]
-    ranges = {c.name: (c.low, c.high) for c in numbers}
-    categories = {c.name: c.values for c in recipe.conditions if isinstance(c, Category)}
-    parts.train.check(recipe.target, ranges=ranges, categories=categories)
-    if parts.val:
-        parts.val.check(recipe.target, ranges=ranges, categories=categories)
-    for condition in recipe.conditions:
-        if not getattr(condition, "learned_null", True):
-            _require_all(condition.name, recipe.target, parts)
-
-
-def _require_all(name: str, target: str, parts: Splits) -> None:
-    """Raises CohortError for a subject without a value that the model could not do without."""
-    for part in parts:
-        for subject in part:
-            if missing(subject.covariates.get(name)):
-                raise CohortError(
-                    f"{part.source}: {owner(subject, target)} has no {name}, and nothing stands "
-                    f"for a missing one; leave it out or give the condition learned_null=true"
-                )
-
-
-def _same_subjects(folder: Path, parts: Splits, *, begun: bool) -> None:
-    """Raises CohortError where a run that began had other subjects."""
-    if not begun:
-        return
-    path = folder / SPLIT
-    before = json.loads(path.read_text()) if path.is_file() else {}
-    for name, ids in _ids(parts).items():
-        if before.get(name) != ids:
-            odd = sorted(set(before.get(name, [])) ^ set(ids))
-            raise CohortError(
-                f"{path}: the run began with other subjects in {name!r}"
-                + (f" ({len(odd)} differ, such as {odd[0]!r})" if odd else " or another order")
-                + "; give the same cohort or a new folder"
-            )
-
-
-def _listed(parts: Splits) -> Cohort:
-    """Everybody with the part they were in."""
-    named = zip(Splits._fields, parts, strict=True)
-    return Cohort([replace(s, split=name) for name, part in named for s in part], "run")
-
-
-def _ids(parts: Splits) -> dict[str, list[str]]:
-    return {name: [s.id for s in part] for name, part in parts._asdict().items()}
-
-
-def _dataset(
-    recipe: Recipe, part: Cohort, folder: Path, augment: Augment | None = None
-) -> VolumeDataset:
-    return VolumeDataset(
-        part,
-        recipe.target,
-        recipe.preprocess,
-        read=partial(_read, recipe.conditions),
-        cache=folder / CACHE,
-        augment=augment,
-    )
-
-
-def _read(conditions: tuple[Condition, ...], subject: Subject) -> dict[str, Tensor]:
-    return {condition.name: condition.read(subject) for condition in conditions}
-
-
 def _prepare(datasets: list[VolumeDataset | None], engine: Engine, report: Reporter) -> None:
     """Decodes and verifies every volume."""
     present = [dataset for dataset in datasets if dataset is not None]
@@ -282,7 +168,7 @@ def _prepare(datasets: list[VolumeDataset | None], engine: Engine, report: Repor
         if engine.stop_requested:
             raise Interrupted("stopped by a signal before step 1; the same command goes on")
 
-    report.start("preparing volumes", sum(len(dataset) for dataset in present))
+    report.start("preparing volumes", sum(len(dataset.files()) for dataset in present))
     for dataset in present:
         dataset.prepare(advance)
     report.stop()
@@ -292,9 +178,6 @@ def _resolve(recipe: Recipe, cohort: Cohort, training: VolumeDataset) -> Recipe:
     """The recipe with what is measured on the training cohort, on the grid that most of it has."""
     template = recipe.template
     if template is None:
-        grids = Counter(cohort.grids(recipe.target).values())
+        grids = Counter(cohort.grids(recipe.targets).values())
         template = grids.most_common(1)[0][0].oriented(recipe.preprocess.orientation)
-    plain = copy.copy(training)
-    plain.augment = None
-    volumes = (plain[index, 0].volume[None] for index in range(len(plain)))
-    return recipe.fitted(volumes, template)
+    return recipe.fitted(training, template)

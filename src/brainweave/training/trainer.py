@@ -242,7 +242,8 @@ class Trainer:
         path = self.folder / SAMPLES / f"step-{self.done:06d}.png"
         title = f"{self.recipe.name}, step {self.done}"
         with writing(path):
-            made = preview(self.average, path, self.engine, title=title)
+            shown = self.validation or self.training
+            made = preview(self.average, path, self.engine, shown, title=title)
             if made and journal is not None:
                 journal.picture(self.done, path)
 
@@ -285,4 +286,4 @@ def deaf(recipe: Recipe) -> bool:
     """Whether some parameters never get a gradient: layers that hear conditions where there is
     none, or layers that make tokens which nothing attends to."""
     network = recipe.network
-    return not recipe.conditions or not network.attends or network.pooled_context
+    return not recipe.covariates or not network.attends or network.pooled_context

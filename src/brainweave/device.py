@@ -1,0 +1,15 @@
+"""Which device to compute on."""
+
+import torch
+
+from brainweave.errors import RecipeError
+
+
+def usable(name: str | None) -> torch.device:
+    """The named device, else CUDA where there is one. Raises RecipeError for an absent one."""
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        float(torch.zeros(1, device=name))
+    except (RuntimeError, AssertionError) as error:
+        raise RecipeError(f"--device {name} cannot be used: {str(error).splitlines()[0]}") from None
+    return torch.device(name)

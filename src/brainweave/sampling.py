@@ -1,0 +1,68 @@
+"""How volumes are drawn from a model, as one frozen value."""
+
+from jaxtyping import Float
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from brainweave.part import Part, hint
+from brainweave.processes import grids
+from brainweave.processes.samplers import SAMPLERS
+
+
+class Sampling(Part):
+    """How volumes are drawn.
+
+    guidance: classifier-free scale, 1 for none; guidance_interval: times in [0, 1] where it acts.
+    clip: keep every estimate of the data inside the intensity range, in voxels. floor: intensities
+    below this share of the range become background at the end. shift: above 1, more of the steps
+    near noise (see `grids.shifted`). eta: share of noise that ddim draws anew. grids: times to
+    stop at, each rising from the first, such as those that `brainweave tune` finds; one with as
+    many times as there are steps is used in place of shift. mirror: the mean with what is made of
+    the images mirrored left and right, at twice the calls. masked: where all images are
+    background, so is the volume.
+    """
+
+    sampler: str = "euler"
+    steps: int = Field(default=20, ge=1)
+    guidance: float = Field(default=1.0, ge=0)
+    guidance_interval: tuple[float, float] | None = None
+    clip: bool = False
+    floor: float = Field(default=0.0, ge=0, lt=1)
+    shift: float = Field(default=1.0, gt=0)
+    eta: float | None = Field(default=None, ge=0, le=1)
+    grids: tuple[tuple[float, ...], ...] = ()
+    mirror: bool = False
+    masked: bool = False
+
+    @model_validator(mode="after")
+    def _sampler_exists(self) -> "Sampling":
+        if self.sampler not in SAMPLERS:
+            raise ValueError(f"unknown sampler {self.sampler!r}{hint(self.sampler, SAMPLERS)}")
+        if self.eta is not None and self.sampler != "ddim":
+            raise ValueError(f"eta is for sampler ddim, not for {self.sampler}")
+        return self
+
+    @model_validator(mode="after")
+    def _interval_rises(self) -> "Sampling":
+        interval = self.guidance_interval
+        if interval is not None and not 0 <= interval[0] < interval[1] <= 1:
+            raise ValueError(f"guidance_interval needs 0 <= low < high <= 1, got {interval}")
+        return self
+
+    @model_validator(mode="after")
+    def _grids_rise(self) -> "Sampling":
+        for times in self.grids:
+            grids.listed(times)
+        return self
+
+    def times(self, first: float) -> Float[Tensor, "n"]:
+        """Where its steps begin and end: a grid of `grids`, else from `first` on."""
+        for times in self.grids:
+            if len(times) == self.steps:
+                return grids.listed(times)
+        return grids.shifted(self.steps, self.shift, first)
+
+    @property
+    def options(self) -> dict[str, float]:
+        """What its sampler alone takes."""
+        return {} if self.eta is None else {"eta": self.eta}

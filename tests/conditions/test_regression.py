@@ -1,0 +1,110 @@
+"""The first guess: least squares over a cohort, for every subset."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from brainweave.conditions import Images
+from brainweave.conditions.regression import Regression
+from brainweave.errors import RecipeError
+
+NAMES = ("t1w", "t1c", "t2w", "flair")
+
+
+def subject(seed: int, missing: tuple[str, ...] = ()) -> dict[str, Tensor]:
+    """Four correlated volumes with a background of zeros."""
+    source = torch.Generator().manual_seed(seed)
+    shared = torch.rand(1, 6, 5, 4, generator=source)
+    head = torch.rand(1, 6, 5, 4, generator=source) > 0.4
+    volumes = {}
+    for power, name in enumerate(NAMES, start=1):
+        noise = 0.1 * torch.rand(1, 6, 5, 4, generator=source)
+        volumes[name] = torch.where(head, (0.1 + 0.7 * shared**power + noise), 0.0)
+        if name in missing:
+            volumes[name] = torch.full_like(shared, torch.nan)
+    return volumes
+
+
+SUBJECTS = [subject(seed) for seed in range(3)]
+FITTED = Regression().fit(SUBJECTS, NAMES, NAMES)
+
+
+def columns(images: list[np.ndarray]) -> np.ndarray:
+    """The features as one would write them down."""
+    rows = [np.ones_like(images[0]), *images]
+    for i, a in enumerate(images):
+        rows += [a * b for b in images[i:]]
+    return np.stack(rows, axis=1)
+
+
+def test_every_target_has_a_fit_from_every_subset() -> None:
+    assert FITTED.fits is not None
+    found = {(fit.target, fit.images) for fit in FITTED.fits}
+    assert len(found) == len(FITTED.fits) == 4 * 7
+
+
+@pytest.mark.parametrize("images", [s for n in (1, 2, 3) for s in combinations(NAMES[:3], n)])
+def test_a_fit_is_that_of_plain_least_squares(images: tuple[str, ...]) -> None:
+    heads = [torch.stack(list(s.values())).amax(0) > 0 for s in SUBJECTS]
+    flat = {
+        name: np.concatenate([s[name][h].double() for s, h in zip(SUBJECTS, heads, strict=True)])
+        for name in NAMES
+    }
+    expected, *_ = np.linalg.lstsq(columns([flat[n] for n in images]), flat["flair"], rcond=None)
+    assert FITTED.fits is not None
+    (fit,) = [f for f in FITTED.fits if (f.target, f.images) == ("flair", images)]
+    features = columns([flat[n] for n in images])
+    ours, best = (
+        np.square(features @ weights - flat["flair"]).mean()
+        for weights in (np.array(fit.coefficients), expected)
+    )
+    assert best <= ours < best * (1 + 1e-4)
+
+
+def test_the_guess_takes_the_images_that_are_there() -> None:
+    new = subject(9)
+    shown = {**new, "flair": torch.full_like(new["flair"], torch.nan)}
+    guess = FITTED(shown, "flair")
+    assert FITTED.fits is not None
+    fit = next(f for f in FITTED.fits if f.target == "flair" and len(f.images) == 3)
+    by_hand = columns([new[n].numpy().ravel() for n in NAMES[:3]]) @ np.array(fit.coefficients)
+    head = torch.stack([new[n] for n in NAMES[:3]]).amax(0).ravel() > 0
+    expected = np.where(head, np.clip(by_hand, 0, 1), 0)
+    np.testing.assert_allclose(guess.ravel(), expected, atol=1e-5)
+
+
+def test_the_guess_does_not_look_at_the_target() -> None:
+    new = subject(9)
+    assert torch.equal(FITTED(new, "t2w"), FITTED({**new, "t2w": new["t2w"] + 1}, "t2w"))
+
+
+def test_a_subject_without_an_image_serves_the_other_fits() -> None:
+    some = Regression().fit([*SUBJECTS, subject(7, missing=("t1c",))], NAMES, NAMES)
+    assert FITTED.fits is not None
+    assert some.fits is not None
+    for ours, theirs in zip(FITTED.fits, some.fits, strict=True):
+        uses = "t1c" in (ours.target, *ours.images)
+        assert (ours.coefficients == theirs.coefficients) == uses
+
+
+def test_what_nobody_has_cannot_be_fitted() -> None:
+    with pytest.raises(RecipeError, match="nobody has t1w beside t1c"):
+        Regression().fit([subject(7, missing=("t1c",))], NAMES, NAMES)
+
+
+def test_before_it_is_fitted_it_says_so() -> None:
+    with pytest.raises(RecipeError, match="not been fitted"):
+        Regression()(subject(0), "t1w")
+
+
+def test_images_start_from_the_guess_on_any_scale() -> None:
+    new = {name: volume[None] for name, volume in subject(9).items()}
+    gone = {**new, "t2w": torch.full_like(new["t2w"], torch.nan)}
+    images = Images(modalities=NAMES, regression=FITTED)
+    plain = images.known(gone, ["t2w"], (0.0, 1.0))
+    wide = images.known({n: 2 * v - 1 for n, v in gone.items()}, ["t2w"], (-1.0, 1.0))
+    assert torch.equal(plain[0], FITTED({n: v[0] for n, v in gone.items()}, "t2w"))
+    torch.testing.assert_close(wide, 2 * plain - 1, atol=1e-5, rtol=0)

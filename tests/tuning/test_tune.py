@@ -1,0 +1,94 @@
+"""Tuning a model: the grids are found, kept, used, and no worse than even ones."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from brainweave.conditions import Category, Images
+from brainweave.data.cohort import Cohort
+from brainweave.data.phantom import write_phantoms
+from brainweave.errors import OutputError, RecipeError
+from brainweave.generator import Generator
+from brainweave.progress import Reporter
+from brainweave.recipe import Recipe, Sampling
+from brainweave.tuning import tune
+
+NAMES = ("t1w", "t2w")
+QUIET = Reporter(quiet=True)
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    folder = tmp_path_factory.mktemp("heads")
+    return Cohort.from_csv(
+        write_phantoms(folder, 2, shape=(16, 16, 16), spacing=10.0, modalities=NAMES)
+    )
+
+
+@pytest.fixture
+def noisy(tiny_recipe: Recipe, randomised: Callable[[Recipe], Generator], tmp_path: Path) -> Path:
+    """A model that makes volumes from noise."""
+    randomised(tiny_recipe).save(tmp_path / "noisy")
+    return tmp_path / "noisy"
+
+
+@pytest.fixture
+def seeing(tiny_recipe: Recipe, randomised: Callable[[Recipe], Generator], tmp_path: Path) -> Path:
+    """A model that makes volumes from images."""
+    recipe = tiny_recipe.replace(
+        target="modality",
+        conditions=(Category(name="modality", values=NAMES), Images(modalities=NAMES)),
+        sampling=Sampling(sampler="ddim", steps=4),
+    )
+    randomised(recipe).save(tmp_path / "seeing")
+    return tmp_path / "seeing"
+
+
+@pytest.mark.parametrize("kind", ["noisy", "seeing"])
+def test_tuned_grids_are_no_worse_than_even_ones_and_are_used(
+    kind: str, cohort: Cohort, request: pytest.FixtureRequest
+) -> None:
+    model = request.getfixturevalue(kind)
+    found = tune(
+        model, cohort, [1, 3], volumes=2, teacher=12, count=12, device="cpu", reporter=QUIET
+    )
+    assert [row.steps for row in found] == [1, 3]
+    assert all(row.tuned >= row.even for row in found)
+    generator = Generator.load(model)  # what was saved with the weights is as it was
+    sampling = generator.recipe.sampling.replace(steps=3)
+    times = generator.recipe.process.first_time
+    assert sampling.times(times).tolist() == [*found[1].times, 1.0]
+    assert json.loads((model / "tuning.json").read_text())[1]["tuned"] == found[1].tuned
+
+
+def test_a_copy_leaves_the_model_alone(noisy: Path, cohort: Cohort, tmp_path: Path) -> None:
+    before = (noisy / "recipe.json").read_bytes()
+    out = tmp_path / "tuned"
+    tune(noisy, cohort, [2], out=out, volumes=1, teacher=8, count=8, device="cpu", reporter=QUIET)
+    assert (noisy / "recipe.json").read_bytes() == before
+    assert not (noisy / "tuning.json").exists()
+    assert len(Generator.load(out).recipe.sampling.grids) == 1
+    values = {"age": torch.tensor([[40.0]])}
+    sampling = Sampling(steps=3)
+    made = [Generator.load(folder).sample(values, [1], sampling) for folder in (noisy, out)]
+    assert torch.equal(*made)
+
+
+def test_tuning_again_keeps_the_other_grids(noisy: Path, cohort: Cohort) -> None:
+    for number in (2, 3):
+        tune(noisy, cohort, [number], volumes=1, teacher=8, count=8, device="cpu", reporter=QUIET)
+    grids = Generator.load(noisy).recipe.sampling.grids
+    assert [len(grid) for grid in grids] == [2, 3]
+
+
+def test_impossible_requests_are_refused(noisy: Path, cohort: Cohort, tmp_path: Path) -> None:
+    for wrong, text in (([], "different numbers"), ([2, 2], "different numbers"), ([9], "--count")):
+        with pytest.raises(RecipeError, match=text):
+            tune(noisy, cohort, wrong, count=12, reporter=QUIET)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    with pytest.raises(OutputError, match="not empty"):
+        tune(noisy, cohort, [2], out=tmp_path / "full", reporter=QUIET)
