@@ -1,4 +1,4 @@
-"""The main job in miniature: brains of five ages, a model trained here, one picture of both.
+"""The main jobs in miniature: brains of five ages, a model trained here, a missing contrast made.
 
 Runs the same commands a user would type and may be run again: what is there is not made twice.
 """
@@ -16,13 +16,19 @@ AGES = (20, 35, 50, 65, 80)
 
 
 def main(folder: Path) -> None:
-    """Fills `folder`: brains/ from the shipped weights, phantoms/, run/ and heads/ trained here."""
+    """Fills `folder`: brains/ from the shipped weights, heads/ of a model trained here, and
+    completed/, a contrast that two heads lack."""
     began = time.monotonic()
     ages = ",".join(map(str, AGES))
     run(f"brainweave generate age={ages} --seed 1 --out {folder}/brains")
     run(f"brainweave phantom {folder}/phantoms --count 48 --shape 32,40,32")
     run(f"brainweave train tiny data={folder}/phantoms/cohort.csv out={folder}/run")
     run(f"brainweave generate {folder}/run age={ages} --seed 1 --out {folder}/heads")
+    size = "--shape 32,40,32 --modalities"
+    run(f"brainweave phantom {folder}/cases --count 16 {size} t1w,t1c,t2w,flair,seg")
+    run(f"brainweave phantom {folder}/incomplete --count 2 --seed 77 {size} t1w,t2w,flair,seg")
+    run(f"brainweave train complete_tiny data={folder}/cases out={folder}/completer")
+    run(f"brainweave complete {folder}/completer {folder}/incomplete --out {folder}/completed")
     picture = folder / "montage.png"
     volumes, labels = [], []
     for kind in ("brains", "heads"):
@@ -31,9 +37,10 @@ def main(folder: Path) -> None:
             labels.append(f"{age} y, {kind}")
     title = "SYNTHETIC  above: shipped weights, below: trained on phantoms just now"
     montage(volumes, picture, labels=labels, title=title, window=(0, 1), columns=len(AGES))
-    print(f"\n{time.monotonic() - began:.0f} s. Look at {picture}; the volumes are in")
+    print(f"\n{time.monotonic() - began:.0f} s. Look at {picture} and {folder}/completed/montage.png")
     print(f"  {folder}/brains  five ages of one synthetic head, from the weights in the package")
     print(f"  {folder}/heads   the same of the model trained in {folder}/run on {folder}/phantoms")
+    print(f"  {folder}/completed  the t1c of two phantoms, made from their t1w, t2w and flair")
 
 
 def run(command: str) -> None:

@@ -31,6 +31,9 @@ NEEDED: dict[str, dict[str, Any]] = {
     "Preprocess": {"shape": (16, 16, 16)},
     "Scalar": {"name": "age", "low": 20, "high": 80},
     "Category": {"name": "sex", "values": ("F", "M")},
+    "Images": {"modalities": ("t1w",)},
+    "Mask": {"labels": (1,)},
+    "Fit": {"target": "t1w", "images": ("t2w",), "coefficients": (0.0, 1.0, 0.0)},
     "Training": {"steps": 1},
     "Recipe": {
         "name": "toy",

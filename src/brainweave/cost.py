@@ -48,8 +48,8 @@ def calls_per_volume(recipe: Recipe) -> int:
 
     sampling, process = recipe.sampling, recipe.process
     guided = guide(denoise, denoise, sampling.guidance, sampling.guidance_interval)
-    # on a plain path, as one may not have been fitted yet
-    times = grids.uniform(sampling.steps, process.first_time)
+    first = 0.0 if process.path.wants_energies else process.first_time
+    times = grids.uniform(sampling.steps, first)  # on a plain path: one may not be fitted yet
     SAMPLERS[sampling.sampler](guided, torch.zeros(1, 1), times, path=Rectified())
     return 2 * made if sampling.mirror else made
 

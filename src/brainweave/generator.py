@@ -141,7 +141,7 @@ class Generator(nn.Module):
         denoise = watched(self._denoiser(values, len(seeds), sampling, listen), watch)
         start = process.source.start(randn(), self.known(values))
         sampler = partial(SAMPLERS[sampling.sampler], **sampling.options)
-        times = sampling.times(process.first_time)
+        times = sampling.times(process)
         x = sampler(denoise, start, times, path=process.path, randn=randn, progress=progress)
         return representation.decode(x)
 

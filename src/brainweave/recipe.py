@@ -101,7 +101,7 @@ class Recipe(Part):
     licence: str = "unspecified"
 
     @model_validator(mode="after")
-    def _parts_fit(self) -> "Recipe":
+    def _shape_divides(self) -> "Recipe":
         factor, shape = self.factor, self.preprocess.shape
         if any(edge % factor for edge in shape):
             nearest = tuple(-(-edge // factor) * factor for edge in shape)
@@ -109,35 +109,43 @@ class Recipe(Part):
                 f"preprocess.shape {shape} must be a multiple of {factor} in every edge "
                 f"(representation x network); the next that is: {nearest}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _conditions_fit(self) -> "Recipe":
         names = [condition.name for condition in self.conditions]
         if len(set(names)) < len(names):
             raise ValueError(f"two conditions have the same name: {', '.join(names)}")
         if self.covariates and not self.network.condition_width:
             raise ValueError("network.condition_width is 0 but there are conditions")
-        weights = self.process.channel_weights
-        if weights is not None and len(weights) != self.representation.channels:
-            raise ValueError(
-                f"process.channel_weights has {len(weights)} values for "
-                f"{self.representation.channels} channels"
-            )
+        if self.process.source.informed and self.images is None:
+            raise ValueError("process.source starts from images; give a condition Images")
+        return self
+
+    @model_validator(mode="after")
+    def _channels_fit(self) -> "Recipe":
+        channels = self.representation.channels
+        for field, values in (
+            ("process.channel_weights", self.process.channel_weights),
+            ("process.path.offsets", getattr(self.process.path, "offsets", None)),
+        ):
+            if values is not None and len(values) != channels:
+                raise ValueError(f"{field} has {len(values)} values for {channels} channels")
         if self.training.band_power and not self.representation.whiten:
             raise ValueError(
                 "training.band_power needs a whitened representation; set representation.whiten "
                 "above 0 or training.band_power=0"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _process_fits(self) -> "Recipe":
         base = getattr(self.process.path, "path", self.process.path)
         if isinstance(base, DDPM) and getattr(self.network, "time_scale", 1.0) > 1:
             raise ValueError(
                 "the clock of the path DDPM counts its steps already; set network.time_scale=1"
             )
-        if self.process.source.informed:
-            if self.images is None:
-                raise ValueError("process.source starts from images; give a condition Images")
-            if self.sampling.sampler in ("ancestral", "reference") or self.sampling.eta:
-                raise ValueError(
-                    f"sampler {self.sampling.sampler} draws Gaussian noise anew, but "
-                    "process.source is not Gaussian; use euler, heun, ddim or dpmpp_2m"
-                )
+        self.sampling.require(self.process)
         return self
 
     def fitted(self, volumes: VolumeDataset, template: Grid) -> "Recipe":

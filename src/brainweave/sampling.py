@@ -4,8 +4,11 @@ from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from brainweave.errors import RecipeError
 from brainweave.part import Part, hint
 from brainweave.processes import grids
+from brainweave.processes.paths import DDPM
+from brainweave.processes.process import Process
 from brainweave.processes.samplers import SAMPLERS
 
 
@@ -55,11 +58,29 @@ class Sampling(Part):
             grids.listed(times)
         return self
 
-    def times(self, first: float) -> Float[Tensor, "n"]:
-        """Where its steps begin and end: a grid of `grids`, else from `first` on."""
+    def require(self, process: Process) -> None:
+        """Raises RecipeError for a sampler that draws noise anew where the path did not begin as
+        noise."""
+        if process.source.informed and (self.sampler in ("ancestral", "reference") or self.eta):
+            raise RecipeError(
+                f"sampler {self.sampler} draws Gaussian noise anew, but process.source is not "
+                "Gaussian; use euler, heun, ddim (eta=0) or dpmpp_2m"
+            )
+
+    def times(self, process: Process) -> Float[Tensor, "n"]:
+        """Where its steps begin and end: a grid of `grids`, else even or shifted ones.
+
+        `reference` takes the times that a DDPM was trained at, as guided diffusion's respacing.
+        Raises RecipeError for a grid that begins before the process can, and as `require`.
+        """
+        self.require(process)
+        path, first = process.path, process.first_time
         for times in self.grids:
-            if len(times) == self.steps:
-                return grids.listed(times)
+            grid = grids.listed(times, first)
+            if len(grid) == self.steps + 1:
+                return grid
+        if self.sampler == "reference" and isinstance(path, DDPM) and self.steps < path.steps:
+            return grids.respaced(self.steps, path.steps)
         return grids.shifted(self.steps, self.shift, first)
 
     @property

@@ -59,8 +59,7 @@ def test_tuned_grids_are_no_worse_than_even_ones_and_are_used(
     assert all(row.tuned >= row.even for row in found)
     generator = Generator.load(model)  # what was saved with the weights is as it was
     sampling = generator.recipe.sampling.replace(steps=3)
-    times = generator.recipe.process.first_time
-    assert sampling.times(times).tolist() == [*found[1].times, 1.0]
+    assert sampling.times(generator.recipe.process).tolist() == [*found[1].times, 1.0]
     assert json.loads((model / "tuning.json").read_text())[1]["tuned"] == found[1].tuned
 
 

@@ -54,7 +54,7 @@ def generate(  # noqa: PLR0913 - one per option
     cohort: Annotated[Path | None, typer.Option(help="A CSV or TSV: one volume per row.")] = None,
     steps: Annotated[int | None, typer.Option(help="Sampler steps.")] = None,
     sampler: Annotated[
-        str | None, typer.Option(help="euler, heun, ddim, ancestral or dpmpp_2m.")
+        str | None, typer.Option(help="euler, heun, ddim, ancestral, dpmpp_2m, reference.")
     ] = None,
     guidance: Annotated[
         float | None, typer.Option(help="Classifier-free guidance; 1 is none.")

@@ -36,7 +36,7 @@ class Completing(Part):
     with_inputs: copy what a case has beside what is made.
     """
 
-    sampling: Sampling
+    sampling: Sampling = Sampling()
     samples: int = Field(default=1, ge=1)
     seed: int = Field(default=0, ge=0)
     frame: Fit = "model"

@@ -76,7 +76,7 @@ def tune(  # noqa: PLR0913 - one per option
         starts += [nearest(grids.shifted(number, s, first)[:-1].tolist(), choice) for s in SHIFTS]
         tried = [(objective.cost(tuple(choice[i] for i in start)), start) for start in starts]
         best, least = refined(min(tried)[1], choice, objective.cost)
-        before = recipe.sampling.replace(steps=number).times(first)[:-1].tolist()
+        before = recipe.sampling.replace(steps=number).times(recipe.process)[:-1].tolist()
         plain = objective.psnr(even)
         times = tuple(choice[i] for i in best) if -least > plain else even
         score = max(-least, plain)
