@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from brainweave.completion.cases import Case
-from brainweave.completion.check import in_headers, in_voxels, refuse
+from brainweave.completion.check import in_headers, in_voxels
 from brainweave.conditions import Images, Scalar
+from brainweave.data.check import refuse
 from brainweave.data.cohort import Subject
 from brainweave.data.files import write_json
 from brainweave.data.intensity import Fixed, Percentiles

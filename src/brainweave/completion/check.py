@@ -2,29 +2,15 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
 from brainweave.completion.cases import Case
-from brainweave.data.grid import Grid
+from brainweave.data.check import apart
 from brainweave.data.intensity import Intensity
-from brainweave.data.volume import Volume, read_grid
-from brainweave.errors import BrainweaveError, CohortError, ConditionError, VolumeError
+from brainweave.data.volume import Volume
+from brainweave.errors import ConditionError, VolumeError
 from brainweave.provenance import facts
 from brainweave.recipe import Recipe
-
-_REPORTED = 10  # problems that are looked for before the first is told
-
-
-def refuse(source: str, problems: Iterator[str]) -> None:
-    """Raises CohortError with the first problem and how many more there are."""
-    found = list(islice(problems, _REPORTED))
-    if found:
-        least = "at least " if len(found) == _REPORTED else ""
-        more = f"; and {least}{len(found) - 1} more" if len(found) > 1 else ""
-        raise CohortError(f"{source}: {found[0]}{more}")
 
 
 def in_headers(cases: Sequence[Case], recipe: Recipe) -> Iterator[str]:
@@ -42,7 +28,7 @@ def in_headers(cases: Sequence[Case], recipe: Recipe) -> Iterator[str]:
             yield f"id {case.id!r} cannot name a folder; use letters, digits, -, _ and ."
         yield from _too_little(case, recipe)
         yield from _impossible(case, recipe)
-        yield from _apart(case)
+        yield from apart(case.id, case.images)
         for modality, path in case.images.items():
             if facts(path).get("synthetic"):
                 yield (
@@ -100,35 +86,3 @@ def _impossible(case: Case, recipe: Recipe) -> Iterator[str]:
             condition.read(case.subject)
         except ConditionError as error:
             yield str(error)
-
-
-def _apart(case: Case) -> Iterator[str]:
-    """Images that cannot be read or lie on another grid than most of the case's."""
-    grids: dict[str, Grid] = {}
-    for name, path in case.images.items():
-        try:
-            grids[name] = read_grid(path)
-        except BrainweaveError as error:
-            yield f"{case.id}: {name}: {error}"
-    if not grids:
-        return
-    kin = {name: sum(map(grid.matches, grids.values())) for name, grid in grids.items()}
-    most = max(kin, key=lambda name: kin[name])  # the first of equals
-    for name, grid in grids.items():
-        if not grid.matches(grids[most]):
-            yield (
-                f"{case.id}: {name} ({case.images[name]}) {_difference(grid, grids[most], most)}; "
-                "register and resample it"
-            )
-
-
-def _difference(grid: Grid, other: Grid, name: str) -> str:
-    """How a grid differs from that of the image `name`."""
-    if grid.shape != other.shape:
-        return f"has shape {grid.shape}, {name} has {other.shape}"
-    if grid.orientation != other.orientation:
-        return f"is oriented {grid.orientation}, {name} is {other.orientation}"
-    last = [edge - 1 for edge in grid.shape]
-    corners = np.array([(*corner, 1) for corner in np.ndindex(2, 2, 2)]) * [*last, 1]
-    apart = np.linalg.norm(corners @ (grid.matrix - other.matrix).T, axis=1).max()
-    return f"lies up to {apart:.2g} mm from {name}"

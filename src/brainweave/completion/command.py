@@ -12,6 +12,7 @@ from brainweave.completion.job import Completing, Job
 from brainweave.completion.matching import Histogram
 from brainweave.completion.summary import require_own, summarise
 from brainweave.completion.then import Then
+from brainweave.data.check import refuse
 from brainweave.data.cohort import canonical_modality
 from brainweave.data.tensors import content_hash
 from brainweave.device import usable
@@ -62,7 +63,7 @@ def complete(request: Completion) -> list[Path]:
     then = None if request.then is None else Then.parse(request.then)
     cohort, layout = find(request.input)
     found = cases(cohort, layout, recipe, request.only)
-    check.refuse(str(request.input), check.in_headers(found, recipe))
+    refuse(str(request.input), check.in_headers(found, recipe))
     require_apart(request.out, request.input, found)
     require_own(request.out)
     likes = _likes(request.match, sorted({name for case in found for name in case.missing}))
@@ -151,7 +152,7 @@ def _check(job: Job, source: Path, reporter: Reporter) -> None:
         name: job.recipe.preprocess.intensity for name in job.recipe.inputs if name not in maps
     }
     reporter.start("checking cases", len(left))
-    check.refuse(str(source), check.in_voxels(left, intensities, reporter.advance))
+    refuse(str(source), check.in_voxels(left, intensities, reporter.advance))
 
 
 def _run(job: Job, then: Then | None, reporter: Reporter) -> Mapping[str, str]:

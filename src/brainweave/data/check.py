@@ -2,13 +2,19 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
 
 from brainweave.data.cohort import Cohort, Subject, canonical_modality
 from brainweave.data.grid import Grid
 from brainweave.data.table import missing, number, spelled, written
 from brainweave.data.volume import read_grid
-from brainweave.errors import VolumeError
+from brainweave.errors import CohortError, VolumeError
 from brainweave.part import hint
+
+_REPORTED = 10  # problems that are looked for before the first is told
 
 Ranges = Mapping[str, tuple[float, float]]
 Categories = Mapping[str, tuple[str, ...]]
@@ -42,6 +48,35 @@ def problems(
         yield from _nothing_beside(subject, targets, inputs, every)
 
 
+def refuse(source: str, found: Iterator[str]) -> None:
+    """Raises CohortError with the first problem and how many more there are."""
+    listed = list(islice(found, _REPORTED))
+    if listed:
+        least = "at least " if len(listed) == _REPORTED else ""
+        more = f"; and {least}{len(listed) - 1} more" if len(listed) > 1 else ""
+        raise CohortError(f"{source}: {listed[0]}{more}")
+
+
+def apart(owner: str, images: Mapping[str, Path]) -> Iterator[str]:
+    """Images of one subject that cannot be read or lie on another grid than most of them."""
+    grids: dict[str, Grid] = {}
+    for name, path in images.items():
+        try:
+            grids[name] = read_grid(path)
+        except VolumeError as error:
+            yield f"{owner}: {name}: {error}"
+    if not grids:
+        return
+    kin = {name: sum(map(grid.matches, grids.values())) for name, grid in grids.items()}
+    most = max(kin, key=lambda name: kin[name])  # the first of equals
+    for name, grid in grids.items():
+        if not grid.matches(grids[most]):
+            yield (
+                f"{owner}: {name} ({images[name]}) {_difference(grid, grids[most], most)}; "
+                "register and resample it"
+            )
+
+
 def owner(subject: Subject, modality: str) -> str:
     """A subject as a message names it: with the file, where there is one."""
     path = subject.images.get(modality)
@@ -72,27 +107,16 @@ def _unreadable(
     subject: Subject, targets: tuple[str, ...], inputs: tuple[str, ...]
 ) -> Iterator[str]:
     """What is wrong with the files of a subject: one is needed of `targets`, all on one grid."""
+    who = f"subject {subject.id!r}"
     if not set(targets) & set(subject.images):
         has = ", ".join(subject.images) or "no image"
-        yield f"subject {subject.id!r} has no {' nor '.join(map(repr, targets))}, it has {has}"
-    grids: dict[str, Grid] = {}
-    for name in dict.fromkeys((*targets, *inputs)):
-        if name not in subject.images:
-            continue
+        yield f"{who} has no {' nor '.join(map(repr, targets))}, it has {has}"
+    wanted = [name for name in dict.fromkeys((*targets, *inputs)) if name in subject.images]
+    for name in wanted:
         if not (path := subject.images[name]).is_file():
-            yield f"subject {subject.id!r}: {name} file {path} does not exist"
-            continue
-        try:
-            grids[name] = read_grid(path)
-        except VolumeError as error:
-            yield f"subject {subject.id!r}: {error}"
-    first = next(iter(grids), "")
-    for name, grid in grids.items():
-        if inputs and not grid.matches(grids[first]):
-            yield (
-                f"subject {subject.id!r}: {name} {grid.shape} is not on the grid of {first} "
-                f"{grids[first].shape}; register and resample it"
-            )
+            yield f"{who}: {name} file {path} does not exist"
+            return
+    yield from apart(who, {name: subject.images[name] for name in wanted})
 
 
 def _nothing_beside(
@@ -109,3 +133,15 @@ def _nothing_beside(
             yield f"subject {subject.id!r} has no {lacking} to make its {target} from"
         elif not there:
             yield f"subject {subject.id!r} has only {target}: nothing to make it from"
+
+
+def _difference(grid: Grid, other: Grid, name: str) -> str:
+    """How a grid differs from that of the image `name`."""
+    if grid.shape != other.shape:
+        return f"has shape {grid.shape}, {name} has {other.shape}"
+    if grid.orientation != other.orientation:
+        return f"is oriented {grid.orientation}, {name} is {other.orientation}"
+    last = [edge - 1 for edge in grid.shape]
+    corners = np.array([(*corner, 1) for corner in np.ndindex(2, 2, 2)]) * [*last, 1]
+    apart = np.linalg.norm(corners @ (grid.matrix - other.matrix).T, axis=1).max()
+    return f"lies up to {apart:.2g} mm from {name}"

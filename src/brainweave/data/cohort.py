@@ -6,7 +6,6 @@ A new way to find subjects is a reader that returns a Cohort, as those in `reade
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import TypeVar, overload
 
@@ -23,7 +22,6 @@ _ALIASES = {
     **dict.fromkeys(("t1ce", "t1gd"), "t1c"),
     **{"t2": "t2w", "t2f": "flair", "pdw": "pd"},
 }
-_REPORTED = 10  # problems that `Cohort.check` looks for before it stops
 
 T = TypeVar("T")
 Ranges = Mapping[str, tuple[float, float]]
@@ -194,15 +192,11 @@ class Cohort(Sequence[Subject]):
         covariate that everybody lacks. A value missing here and there is no problem, nor is a
         modality where there are several targets.
         """
-        from brainweave.data.check import problems
+        from brainweave.data.check import problems, refuse
 
         wanted = (targets,) if isinstance(targets, str) else targets
-        search = problems(self, wanted, ranges or {}, categories or {}, inputs, every)
-        found = list(islice(search, _REPORTED))
-        if found:
-            least = "at least " if len(found) == _REPORTED else ""
-            more = f"; and {least}{len(found) - 1} more" if len(found) > 1 else ""
-            raise CohortError(f"{self.source}: {found[0]}{more}")
+        found = problems(self, wanted, ranges or {}, categories or {}, inputs, every)
+        refuse(self.source, found)
 
     def grids(self, targets: str | tuple[str, ...]) -> dict[str, Grid]:
         """The geometry of every subject's first image of `targets`, by id.
