@@ -16,8 +16,8 @@ from brainweave import Category, Cohort, Report, Request, Score, evaluate, gener
 from brainweave.data.table import missing, write_table, written
 from brainweave.evaluation.priors import build_priors
 from brainweave.evaluation.settings import Settings
-from brainweave.generator import load_recipe
 from brainweave.membership import losses
+from brainweave.model_folder import load_recipe
 from brainweave.progress import Reporter
 from brainweave.recipe import Recipe
 

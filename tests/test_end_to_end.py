@@ -13,7 +13,7 @@ import torch
 from brainweave.data.table import read_table
 from brainweave.data.tensors import content_hash
 from brainweave.data.volume import Volume, read_grid
-from brainweave.generator import load_recipe
+from brainweave.model_folder import load_recipe
 
 Cli = Callable[..., Any]
 

@@ -13,7 +13,8 @@ import torch
 from brainweave.conditions import Scalar
 from brainweave.data.tensors import load_tensors, save_tensors
 from brainweave.errors import CheckpointError, ConditionError
-from brainweave.generator import Generator, load_recipe
+from brainweave.generator import Generator
+from brainweave.model_folder import load_recipe
 from brainweave.processes.samplers import SAMPLERS
 from brainweave.recipe import Recipe, Sampling
 

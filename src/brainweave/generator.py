@@ -11,20 +11,18 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from brainweave.conditions.base import Signal
-from brainweave.data.files import digest, write_json
+from brainweave.data.files import write_json
 from brainweave.data.tensors import load_tensors, save_tensors
-from brainweave.errors import CheckpointError, ConditionError, RecipeError, ShapeError
-from brainweave.part import from_dict, hint, to_dict
+from brainweave.errors import CheckpointError, ConditionError, ShapeError
+from brainweave.model_folder import RECIPE, WEIGHTS, digests, load_recipe
+from brainweave.part import hint, to_dict
 from brainweave.processes.guidance import Watch, constrained, guide, voxel_clip, watched
-from brainweave.processes.process import Denoiser
+from brainweave.processes.process import Denoiser, Judge
 from brainweave.processes.samplers import SAMPLERS
 from brainweave.recipe import Recipe, Sampling
 
 Values = Mapping[str, Float[Tensor, "b 1 *_"]]  # [b 1] of covariates, [b 1 i j k] of images
 Listen = Literal["both", "film", "attention", "none"]
-
-RECIPE, WEIGHTS = "recipe.json", "weights.safetensors"
-_BINDING = ("preprocess", "template", "representation", "process", "network", "conditions")
 
 
 class Generator(nn.Module):
@@ -55,8 +53,10 @@ class Generator(nn.Module):
             values = self.recipe.images.thinned(values, generator)
         keep = self._draw_keep(len(data), generator)
         network = partial(self.network, signal=self.signal(values, keep))
-        known = self.known(values)
-        return self.recipe.process.loss(network, data, known=known, generator=generator)
+        known, judge = self.known(values), self._judge(volume, values)
+        return self.recipe.process.loss(
+            network, data, known=known, judge=judge, generator=generator
+        )
 
     forward = loss  # what wrappers such as DistributedDataParallel call
 
@@ -72,7 +72,8 @@ class Generator(nn.Module):
         data = self.recipe.representation.encode(volume)
         keep = {name: torch.ones(len(data), dtype=torch.bool) for name in self.embedders}
         network = partial(self.network, signal=self.signal(values, keep))
-        return process.loss_at(network, data, t, process.source.start(noise, self.known(values)))
+        start, judge = process.source.start(noise, self.known(values)), self._judge(volume, values)
+        return process.loss_at(network, data, t, start, judge=judge)
 
     @torch.no_grad()
     def sample(
@@ -181,7 +182,7 @@ class Generator(nn.Module):
                 raise CheckpointError(f"{beyond[0]} does not fit into float16; save without half")
         plan = to_dict(self.recipe)
         write_json(folder / RECIPE, plan)
-        facts = {"recipe": self.recipe.name, "recipe_sha256": _digests(plan)}
+        facts = {"recipe": self.recipe.name, "recipe_sha256": digests(plan)}
         return save_tensors(folder / WEIGHTS, state, facts)
 
     @classmethod
@@ -198,7 +199,7 @@ class Generator(nn.Module):
         except RuntimeError as error:
             reason = " ".join(str(error).split()[:24])
             raise CheckpointError(f"{folder}: weights do not fit recipe.json: {reason}") from None
-        now = _digests(json.loads((folder / RECIPE).read_text()))
+        now = digests(json.loads((folder / RECIPE).read_text()))
         for name, before in facts.get("recipe_sha256", {}).items():
             if now[name] != before:
                 raise CheckpointError(
@@ -270,6 +271,20 @@ class Generator(nn.Module):
         shown = [values[name] > low for name in images.modalities]
         return torch.where(torch.stack(shown).any(0), volume, low)  # NaN is above nothing
 
+    def _judge(self, volume: Tensor, values: Values) -> Judge | None:
+        """What the image loss says of coefficients that are to become `volume`."""
+        loss, (low, high) = self.recipe.training.image_loss, self.recipe.preprocess.intensity.range
+        if loss is None:
+            return None
+        seen = torch.stack([volume, *(values[name] for name in self.recipe.inputs)])
+        scaled, head = (volume - low) / (high - low), (seen > low).any(0)
+
+        def judge(data: Tensor) -> Tensor:
+            made = (self.recipe.representation.decode(data) - low) / (high - low)
+            return loss(made, scaled, head)
+
+        return judge
+
     def _draw_keep(self, count: int, generator: torch.Generator | None) -> dict[str, Tensor]:
         """Some volumes hear nothing, in others single conditions are hidden."""
         share = self.recipe.training.drop_conditions
@@ -277,24 +292,3 @@ class Generator(nn.Module):
         draws = torch.rand(1 + len(self.embedders), count, generator=generator, device=device)
         kept = draws >= share
         return {name: kept[0] & own for name, own in zip(self.embedders, kept[1:], strict=True)}
-
-
-def _digests(plan: Mapping[str, Any]) -> dict[str, str]:
-    """Of the fields of a recipe's JSON that the weights mean nothing without."""
-    return {name: digest(plan.get(name)) for name in _BINDING}
-
-
-def load_recipe(folder: Path) -> Recipe:
-    """The recipe of a model or run folder. Raises CheckpointError where there is none."""
-    path = folder / RECIPE
-    if not path.is_file():
-        raise CheckpointError(f"{folder} is no model: it has no {RECIPE}")
-    try:
-        recipe = from_dict(json.loads(path.read_text()))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} is not JSON ({error}); restore it") from None
-    except RecipeError as error:
-        raise CheckpointError(f"{path}: {error}") from None
-    if not isinstance(recipe, Recipe):
-        raise CheckpointError(f"{path} is not a recipe")
-    return recipe

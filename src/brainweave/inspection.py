@@ -17,7 +17,7 @@ from brainweave.cost import (
     training_memory,
 )
 from brainweave.data.tensors import content_hash
-from brainweave.generator import WEIGHTS, load_recipe
+from brainweave.model_folder import WEIGHTS, load_recipe
 from brainweave.part import Part, difference
 from brainweave.recipe import Recipe
 from brainweave.recipes import RECIPES

@@ -11,13 +11,13 @@ from torch import Tensor
 from brainweave.conditions.base import Condition, Covariate
 from brainweave.conditions.covariates import Category
 from brainweave.conditions.images import Images, Mask
-from brainweave.conditions.regression import Regression
 from brainweave.data.augment import Augment
 from brainweave.data.cohort import Cohort, Subject, canonical_modality
 from brainweave.data.dataset import VolumeDataset
 from brainweave.data.grid import Grid
 from brainweave.data.preprocess import Preprocess
 from brainweave.errors import ConditionError
+from brainweave.image_loss import ImageLoss
 from brainweave.networks.base import NetworkConfig
 from brainweave.part import Part, hint
 from brainweave.processes.paths import DDPM
@@ -40,6 +40,7 @@ class Training(Part):
     (0: never); with it the best weights are kept instead of the last. compile: torch.compile the
     network. band_power: with a whitened representation, channels are weighted in the loss by this
     power of the number they are divided by (0: as `process.channel_weights` says; 2: as voxels).
+    image_loss: added to the loss at t = 0, on the volume that the network's output means.
     """
 
     steps: int | None = Field(default=None, ge=1)
@@ -64,6 +65,7 @@ class Training(Part):
     compile: bool = False
     augment: Augment | None = None
     band_power: float = Field(default=0.0, ge=0)
+    image_loss: ImageLoss | None = None
 
     @model_validator(mode="after")
     def _one_length(self) -> "Training":
@@ -176,7 +178,9 @@ class Recipe(Part):
         if self.training.band_power:
             process = process.replace(channel_weights=None)
         conditions = tuple(
-            c.replace(regression=Regression()) if isinstance(c, Images) and c.regression else c
+            c.replace(regression=c.regression.unfitted())
+            if isinstance(c, Images) and c.regression is not None
+            else c
             for c in self.conditions
         )
         return self.replace(

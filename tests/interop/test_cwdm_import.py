@@ -11,10 +11,11 @@ from torch import Tensor
 
 from brainweave.data.volume import Volume
 from brainweave.errors import CheckpointError, OutputError, RecipeError
-from brainweave.generator import Generator, load_recipe
+from brainweave.generator import Generator
 from brainweave.interop import import_cwdm, import_fast_cwdm, import_model, import_wdm
 from brainweave.interop.cwdm import network
 from brainweave.interop.cwdm_import import BRATS
+from brainweave.model_folder import load_recipe
 from brainweave.processes import DDPM, posterior, voxel_clip
 
 

@@ -14,9 +14,10 @@ from torch import Tensor
 from brainweave.data.grid import Grid
 from brainweave.data.volume import Volume
 from brainweave.errors import CheckpointError, OutputError
-from brainweave.generator import Generator, load_recipe
+from brainweave.generator import Generator
 from brainweave.interop import import_flowlet, import_model
 from brainweave.interop.flowlet_import import MNI
+from brainweave.model_folder import load_recipe
 from brainweave.processes import grids
 from brainweave.processes.paths import Trigonometric, VariancePreserving
 from brainweave.processes.samplers import euler

@@ -20,7 +20,8 @@ from brainweave.data.intensity import Fixed
 from brainweave.data.seeds import derive
 from brainweave.data.volume import Volume, read_grid
 from brainweave.errors import CohortError, RecipeError, TrainingError
-from brainweave.generator import Generator, load_recipe
+from brainweave.generator import Generator
+from brainweave.model_folder import load_recipe
 from brainweave.part import override
 from brainweave.progress import Reporter
 from brainweave.recipe import Recipe

@@ -17,7 +17,8 @@ from brainweave.data.cohort import canonical_modality
 from brainweave.data.tensors import content_hash
 from brainweave.device import usable
 from brainweave.errors import OutputError, RecipeError
-from brainweave.generator import WEIGHTS, Generator, load_recipe
+from brainweave.generator import Generator
+from brainweave.model_folder import WEIGHTS, load_recipe
 from brainweave.progress import Reporter
 from brainweave.recipe import Recipe
 from brainweave.weights import locate

@@ -1,9 +1,11 @@
-"""A first guess of a missing modality: a voxel-wise polynomial of the images that are there."""
+"""A first guess of a missing modality: voxel by voxel from the images that are there, in closed
+form. What a network has to beat, and a place for it to start from."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
@@ -11,12 +13,13 @@ from torch import Tensor
 from brainweave.errors import RecipeError
 from brainweave.part import Part
 
-Volumes = Mapping[str, Tensor]  # by modality, [... i j k] in [0, 1], NaN where missing
-RIDGE = 1e-9  # of the mean square of each feature: two images may be one
+Volumes = Mapping[str, Tensor]  # by modality, [1 i j k] in [0, 1], NaN where missing
+VOXELS = 30_000  # of a subject that are looked at, evenly over its head
+EMPTY = 1e-3  # a mean over less head than this is none
 
 
 class Fit(Part):
-    """The coefficients of one target from one set of images: constant, images, then products."""
+    """The coefficients of one target from one set of images, in the order of `_products`."""
 
     target: str
     images: tuple[str, ...] = Field(min_length=1)
@@ -24,81 +27,133 @@ class Fit(Part):
 
 
 class Regression(Part):
-    """Least squares of degree 2 inside the head, for every target and every subset of images.
+    """Least squares for every target and every subset of images, inside the head.
 
-    What a model that has learnt something must beat, and where `Informed` may start. The head is
-    where any of the images used is above 0. fits: None until `fit`.
+    Regressors are a constant, the images, their means over the head around a voxel at `levels`
+    scales (each twice as wide), the share of head around it at these scales, and all products of
+    two of these. With `levels` 0 it is the quadratic regression that BraTS floors are told by.
+    The head is where any of the images is above 0. ridge: of the mean square of each regressor.
+    fits: None until `fit`.
     """
 
+    levels: int = Field(default=4, ge=0, le=8)
+    ridge: float = Field(default=1e-4, gt=0)
     fits: tuple[Fit, ...] | None = None
 
     def fit(
         self, subjects: Iterable[Volumes], targets: Sequence[str], modalities: Sequence[str]
     ) -> "Regression":
-        """On whole subjects, each counted by its voxels; a subject serves every fit that it has
-        all images of. Raises RecipeError for a target and subset that nobody has."""
+        """On whole subjects, each counted alike; a subject serves every fit that it has all images
+        of. Raises RecipeError for a target and subset that nobody has."""
         names = tuple(dict.fromkeys((*targets, *modalities)))
-        grams = [_gram(volumes, names) for volumes in subjects]
+        moments = [self._moments(volumes, names) for volumes in subjects]
         fits = []
         for target in targets:
             others = [name for name in modalities if name != target]
             for size in range(1, len(others) + 1):
                 for images in combinations(others, size):
-                    weights = _solved(grams, names, target, images)
+                    weights = self._solved(moments, names, target, images)
                     fits.append(Fit(target=target, images=images, coefficients=weights))
-        return Regression(fits=tuple(fits))
+        return self.replace(fits=tuple(fits))
 
-    def __call__(self, volumes: Volumes, target: str) -> Float[Tensor, "..."]:
+    def __call__(self, volumes: Volumes, target: str) -> Float[Tensor, "1 i j k"]:
         """The guess of one subject's `target` from its images that are there, in [0, 1], 0 outside
         the head. Raises RecipeError where there is no fit for them."""
         if self.fits is None:
             raise RecipeError("the regression has not been fitted; training does it before step 1")
-        there = {name: v for name, v in volumes.items() if not bool(v.isnan().any())}
+        there = [n for n, v in volumes.items() if n != target and not bool(v.isnan().any())]
         for fit in self.fits:
-            if fit.target == target and set(fit.images) == there.keys() - {target}:
-                images = torch.stack([there[name] for name in fit.images])
-                guess = images.new_tensor(fit.coefficients) @ _features(images).flatten(1)
-                head = (images > 0).any(0)
-                return torch.where(head, guess.reshape(images.shape[1:]).clamp(0, 1), 0.0)
+            if fit.target == target and set(fit.images) == set(there):
+                images = torch.cat([volumes[name] for name in fit.images])
+                terms = self._terms(images).flatten(1)
+                guess = _quadratic(terms, terms.new_tensor(fit.coefficients))
+                head = (images > 0).any(0, keepdim=True)
+                return torch.where(head, guess.reshape(head.shape).clamp(0, 1), 0.0)
         raise RecipeError(f"no fit of {target} from {', '.join(there) or 'nothing'}")
 
+    def unfitted(self) -> "Regression":
+        """Without its fits."""
+        return self.replace(fits=None)
 
-def _features(images: Float[Tensor, "n *space"]) -> Float[Tensor, "f *space"]:
-    """1, the images, their products of two in order."""
-    count = len(images)
-    products = [images[i] * images[j] for i in range(count) for j in range(i, count)]
-    return torch.stack([torch.ones_like(images[0]), *images, *products])
+    def _terms(self, images: Float[Tensor, "n i j k"]) -> Float[Tensor, "f i j k"]:
+        """The images, then at every scale their means around each voxel and the share of head."""
+        found, size = [images], images.shape[1:]
+        head = (images > 0).any(0, keepdim=True).to(images)
+        x = torch.cat([images * head, head])[None]
+        for level in range(self.levels):
+            x = _smoothed(x)
+            full = F.interpolate(x, size=size, mode="trilinear")[0] if level else x[0]
+            found += [full[:-1] / full[-1:].clamp(min=EMPTY), full[-1:]]
+            halves = tuple(2 if edge > 1 else 1 for edge in x.shape[2:])
+            x = F.avg_pool3d(x, halves, ceil_mode=True, count_include_pad=False)
+        return torch.cat(found)
+
+    def _moments(self, volumes: Volumes, names: Sequence[str]) -> dict[str, Tensor]:
+        """Mean products of all regressors over the head of a subject; which images it has."""
+        shown = torch.cat([volumes[name] for name in names])
+        there = ~shown.isnan().flatten(1).any(1)
+        shown = shown.nan_to_num(0.0)
+        terms = self._terms(shown)[:, (shown > 0).any(0)]
+        terms = terms[:, :: max(1, terms.shape[1] // VOXELS)].double()
+        regressors = _products(terms)
+        return {"mean": regressors @ regressors.T / terms.shape[1], "there": there}
+
+    def _solved(
+        self,
+        moments: Sequence[Mapping[str, Tensor]],
+        names: Sequence[str],
+        target: str,
+        images: Sequence[str],
+    ) -> tuple[float, ...]:
+        """The coefficients of one fit over the subjects that have its images."""
+        needed = [names.index(name) for name in (*images, target)]
+        usable = [m["mean"] for m in moments if bool(m["there"][needed].all())]
+        if not usable:
+            raise RecipeError(f"nobody has {target} beside {' and '.join(images)}: nothing to fit")
+        total = torch.stack(usable).mean(0)
+        own = self._places(names, images)
+        left, right = total[own][:, own], total[own, 1 + names.index(target)]
+        penalty = self.ridge * left.diagonal()
+        penalty[0] = 0  # the constant
+        weights = torch.linalg.solve(left + penalty.diag(), right)
+        return tuple(float(f"{weight:.7g}") for weight in weights.tolist())
+
+    def _places(self, names: Sequence[str], images: Sequence[str]) -> list[int]:
+        """Where the regressors of `images` stand among those of `names`."""
+        per = [names.index(name) for name in images]
+        block = len(names) + 1
+        terms = list(per)
+        for level in range(self.levels):
+            start = len(names) + level * block
+            terms += [*(start + place for place in per), start + len(names)]
+        count = len(names) + self.levels * block
+        pairs = torch.triu_indices(count, count).T.tolist()
+        place = {(i, j): index for index, (i, j) in enumerate(pairs)}
+        products = [(terms[i], terms[j]) for i in range(len(terms)) for j in range(i, len(terms))]
+        return [0, *(1 + t for t in terms), *(1 + count + place[min(p), max(p)] for p in products)]
 
 
-def _places(names: Sequence[str], images: Sequence[str]) -> list[int]:
-    """Where the features of `images` stand among those of `names`."""
-    count, at = len(names), [names.index(name) for name in images]
-    pairs = [(i, j) for i in range(count) for j in range(i, count)]
-    products = [(at[i], at[j]) for i in range(len(at)) for j in range(i, len(at))]
-    found = [pairs.index((min(pair), max(pair))) for pair in products]
-    return [0, *(1 + place for place in at), *(1 + count + place for place in found)]
+def _products(terms: Float[Tensor, "f v"]) -> Float[Tensor, "r v"]:
+    """1, the terms, their products of two in order."""
+    i, j = torch.triu_indices(len(terms), len(terms))
+    return torch.cat([torch.ones_like(terms[:1]), terms, terms[i] * terms[j]])
 
 
-def _gram(volumes: Volumes, names: Sequence[str]) -> dict[str, Tensor]:
-    """Sums of products of the features of a subject in its head; `there` says of which images."""
-    shown = torch.stack([volumes[name].reshape(-1).double() for name in names])
-    there = ~shown.isnan().any(1)
-    shown = shown.nan_to_num(0.0)
-    features = _features(shown[:, (shown > 0).any(0)])
-    return {"gram": features @ features.T, "there": there}
+def _quadratic(terms: Float[Tensor, "f v"], weights: Float[Tensor, "r"]) -> Float[Tensor, "v"]:
+    """weights @ _products(terms), without making the products."""
+    count = len(terms)
+    matrix = terms.new_zeros(count, count)
+    i, j = torch.triu_indices(count, count)
+    matrix[i, j] = weights[1 + count :]
+    return weights[0] + ((weights[1 : 1 + count, None] + matrix @ terms) * terms).sum(0)
 
 
-def _solved(
-    grams: Sequence[Mapping[str, Tensor]], names: Sequence[str], target: str, images: Sequence[str]
-) -> tuple[float, ...]:
-    """The coefficients of one fit over the subjects that have its images."""
-    needed = [names.index(name) for name in (*images, target)]
-    usable = [gram["gram"] for gram in grams if bool(gram["there"][needed].all())]
-    if not usable:
-        raise RecipeError(f"nobody has {target} beside {' and '.join(images)}: nothing to fit")
-    total = torch.stack(usable).sum(0)
-    places = _places(names, images)
-    left = total[places][:, places]
-    right = total[places, 1 + names.index(target)]
-    left = left + RIDGE * left.diagonal().diag()
-    return tuple(torch.linalg.solve(left, right).tolist())
+def _smoothed(x: Float[Tensor, "1 c i j k"]) -> Float[Tensor, "1 c i j k"]:
+    """Weights 1 2 1 along every axis; beyond the border is 0."""
+    kernel = x.new_tensor([0.25, 0.5, 0.25])
+    rows = x.transpose(0, 1)
+    for axis in range(3):
+        shape, padding = [1, 1, 1, 1, 1], [0, 0, 0]
+        shape[2 + axis], padding[axis] = 3, 1
+        rows = F.conv3d(rows, kernel.view(shape), padding=padding)
+    return rows.transpose(0, 1)

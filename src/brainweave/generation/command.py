@@ -10,7 +10,8 @@ from brainweave.device import usable
 from brainweave.errors import ConditionError, RecipeError
 from brainweave.generation.job import DTYPES, Job, Options
 from brainweave.generation.plan import Item, from_assignments, from_cohort
-from brainweave.generator import WEIGHTS, Generator, Listen, load_recipe
+from brainweave.generator import Generator, Listen
+from brainweave.model_folder import WEIGHTS, load_recipe
 from brainweave.part import hint
 from brainweave.progress import Reporter
 from brainweave.recipe import Recipe

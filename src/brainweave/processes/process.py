@@ -30,6 +30,7 @@ class Estimate(NamedTuple):
 
 Network = Callable[[Tensor, Tensor], Tensor]  # (x_t, clock) -> output, conditions already bound
 Denoiser = Callable[[Tensor, Tensor], Estimate]  # (x_t, t) -> estimate
+Judge = Callable[[Tensor], Tensor]  # data -> a loss per volume, [b]
 
 
 def _path(value: Any) -> ProbabilityPath:
@@ -82,14 +83,15 @@ class Process(Part):
         data: Latent,
         *,
         known: Latent | None = None,
+        judge: Judge | None = None,
         generator: Generator | None = None,
     ) -> Float[Tensor, "b"]:
         """Weighted squared error of the prediction at drawn times, one value per volume.
 
-        known: what an informed source starts from.
+        known: what an informed source starts from. judge: see `loss_at`.
         """
         t, noise = self.draw(data, generator=generator)
-        return self.loss_at(network, data, t, self.source.start(noise, known))
+        return self.loss_at(network, data, t, self.source.start(noise, known), judge=judge)
 
     def draw(self, data: Latent, *, generator: Generator | None = None) -> tuple[Times, Latent]:
         """Times (float64) and noise for `data`, drawn on the generator's device."""
@@ -99,11 +101,18 @@ class Process(Part):
         return t.to(data.device), noise.to(data.device)
 
     def loss_at(
-        self, network: Network, data: Latent, t: Times, start: Latent
+        self,
+        network: Network,
+        data: Latent,
+        t: Times,
+        start: Latent,
+        *,
+        judge: Judge | None = None,
     ) -> Float[Tensor, "b"]:
         """The loss at given times on the way from `start` (x_0), float32 even under autocast.
 
-        With `channel_weights` w it is sum_c w_c mean_voxels(error_c), else the plain mean.
+        With `channel_weights` w it is sum_c w_c mean_voxels(error_c), else the plain mean; what
+        `judge` says of the data that the prediction means is added at t = 0: later x_t shows them.
         Raises ShapeError if there are not as many weights as channels.
         """
         weights, channels = self.channel_weights, data.shape[1]
@@ -122,7 +131,11 @@ class Process(Part):
             if self.weighting == "velocity":
                 error = error * self._velocity_factor(c).square()
             each = error.flatten(2).mean(2)
-            return each.mean(1) if weights is None else (each * each.new_tensor(weights)).sum(1)
+            loss = each.mean(1) if weights is None else (each * each.new_tensor(weights)).sum(1)
+            if judge is None:
+                return loss
+            said = judge(self.estimate(output, x_t, t).data)
+            return loss + torch.where(t.to(loss.device) == 0, said, 0.0)
 
     def estimate(self, output: Latent, x_t: Latent, t: Tensor | float) -> Estimate:
         """Solve  x_t = alpha x_1 + sigma x_0,  output = a x_1 + b x_0  for the two ends."""

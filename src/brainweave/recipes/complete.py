@@ -10,6 +10,7 @@ from brainweave.conditions.regression import Regression
 from brainweave.data.augment import Augment
 from brainweave.data.intensity import Percentiles
 from brainweave.data.preprocess import Preprocess
+from brainweave.image_loss import ImageLoss
 from brainweave.networks.unet import UNetConfig
 from brainweave.processes.process import Process
 from brainweave.processes.sources import Informed
@@ -59,7 +60,7 @@ def complete_2mm(modalities: tuple[str, ...] = BRATS, steps: int = 4000) -> Reci
             intensity=Percentiles(lower=0, upper=99.5, low=0, high=1),
         ),
         representation=Haar(levels=1, whiten=1.0),
-        process=Process(source=Informed(noise=0.05), prediction="velocity", at_start=0.7),
+        process=Process(source=Informed(noise=0.05), prediction="velocity", at_start=0.8),
         conditions=(
             Category(name="modality", values=modalities),
             Images(modalities=modalities, keep=0.75, regression=Regression()),
@@ -74,6 +75,7 @@ def complete_2mm(modalities: tuple[str, ...] = BRATS, steps: int = 4000) -> Reci
             lr_end=1e-5,
             warmup=50,
             weight_decay=1e-2,
+            grad_clip=10.0,
             ema=0.995,
             drop_conditions=0.0,
             precision="bf16",
@@ -81,6 +83,7 @@ def complete_2mm(modalities: tuple[str, ...] = BRATS, steps: int = 4000) -> Reci
             validate_every=1000,
             save_every=200,
             band_power=2.0,  # errors count as in voxels
+            image_loss=ImageLoss(),
             augment=Augment(flip=0.5, affine=0.7, rotation=10.0, scale=0.1, shift=3.0),
         ),
         sampling=Sampling(sampler="euler", steps=1, mirror=True, masked=True),

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from brainweave.data.tensors import load_tensors
 from brainweave.errors import CheckpointError
-from brainweave.generator import WEIGHTS, Generator, load_recipe
+from brainweave.generator import Generator
+from brainweave.model_folder import WEIGHTS, load_recipe
 from brainweave.progress import Reporter
 from brainweave.recipe import Recipe
 from brainweave.training.checkpoint import States, writing

@@ -15,7 +15,8 @@ from brainweave.data.dataset import VolumeDataset
 from brainweave.data.files import sweep, write_json
 from brainweave.data.seeds import derive
 from brainweave.errors import CheckpointError, Interrupted, RecipeError
-from brainweave.generator import RECIPE, WEIGHTS, Generator, load_recipe
+from brainweave.generator import Generator
+from brainweave.model_folder import RECIPE, WEIGHTS, load_recipe
 from brainweave.part import difference, to_dict
 from brainweave.progress import Reporter
 from brainweave.recipe import Recipe

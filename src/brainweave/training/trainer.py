@@ -12,7 +12,8 @@ from brainweave.data.dataset import Batch, VolumeDataset, loader
 from brainweave.data.files import digest
 from brainweave.data.seeds import derive
 from brainweave.errors import CheckpointError, TrainingError
-from brainweave.generator import WEIGHTS, Generator
+from brainweave.generator import Generator
+from brainweave.model_folder import WEIGHTS
 from brainweave.part import to_dict
 from brainweave.progress import Reporter
 from brainweave.recipe import Recipe, Training

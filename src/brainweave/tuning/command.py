@@ -10,7 +10,8 @@ from brainweave.data.cohort import Cohort
 from brainweave.data.files import write_json
 from brainweave.device import usable
 from brainweave.errors import OutputError, RecipeError
-from brainweave.generator import RECIPE, WEIGHTS, Generator
+from brainweave.generator import Generator
+from brainweave.model_folder import RECIPE, WEIGHTS
 from brainweave.part import to_dict
 from brainweave.processes import grids
 from brainweave.progress import Reporter
