@@ -26,7 +26,9 @@ def test_parameters_are_those_of_the_released_networks(name, count):
     assert parameter_count(build(name)) == count
 
 
-@pytest.mark.parametrize(("name", "tera"), [("flowlet", 8.456), ("flowlet_base", 7.037)])
+@pytest.mark.parametrize(
+    ("name", "tera"), [("flowlet", 8.456), ("flowlet_base", 7.037), ("cwdm", 7.169)]
+)
 def test_arithmetic_is_that_of_the_released_networks(name, tera):
     assert flops_per_call(build(name)) == pytest.approx(tera * 1e12, rel=1e-3)
 

@@ -19,7 +19,7 @@ from brainweave.part import hint, to_dict
 from brainweave.processes.guidance import Watch, constrained, guide, voxel_clip, watched
 from brainweave.processes.process import Denoiser, Judge
 from brainweave.processes.samplers import SAMPLERS
-from brainweave.recipe import Recipe, Sampling
+from brainweave.recipe import FOLD, Recipe, Sampling
 
 Values = Mapping[str, Float[Tensor, "b 1 *_"]]  # [b 1] of covariates, [b 1 i j k] of images
 Listen = Literal["both", "film", "attention", "none"]
@@ -48,12 +48,13 @@ class Generator(nn.Module):
     ) -> Float[Tensor, "b"]:
         """Training loss per volume: random time, noise and hidden conditions from `generator`."""
         data = self.recipe.representation.encode(volume)
+        folds = values[FOLD][:, 0].long().tolist() if FOLD in values else None
         values = self._filled(values, len(data))
         if self.recipe.images is not None:
             values = self.recipe.images.thinned(values, generator)
         keep = self._draw_keep(len(data), generator)
         network = partial(self.network, signal=self.signal(values, keep))
-        known, judge = self.known(values), self._judge(volume, values)
+        known, judge = self.known(values, folds), self._judge(volume, values)
         return self.recipe.process.loss(
             network, data, known=known, judge=judge, generator=generator
         )
@@ -144,15 +145,18 @@ class Generator(nn.Module):
         sampler = partial(SAMPLERS[sampling.sampler], **sampling.options)
         times = sampling.times(process)
         x = sampler(denoise, start, times, path=process.path, randn=randn, progress=progress)
-        return representation.decode(x)
+        return representation.decode(torch.lerp(start, x, sampling.strength))
 
-    def known(self, values: Values) -> Float[Tensor, "b c _ _ _"] | None:
-        """What an informed source starts from: what the images say by themselves."""
+    def known(
+        self, values: Values, folds: Sequence[int] | None = None
+    ) -> Float[Tensor, "b c _ _ _"] | None:
+        """What an informed source starts from: what the images say by themselves. folds: of the
+        persons, who must have had no part in it, in training."""
         recipe = self.recipe
         if recipe.images is None or not recipe.process.source.informed:
             return None
         scale = recipe.preprocess.intensity.range
-        volume = recipe.images.known(values, recipe.asked(values), scale)
+        volume = recipe.images.known(values, recipe.asked(values), scale, folds)
         return recipe.representation.encode(volume)
 
     def signal(self, values: Values, keep: Mapping[str, Bool[Tensor, "b"]]) -> Signal:
@@ -236,7 +240,7 @@ class Generator(nn.Module):
         """A value of every condition for `count` volumes on our device, NaN where not given."""
         inputs, edges, filled = self.recipe.inputs, self._edges(values), {}
         for name in values:
-            if name not in inputs:
+            if name not in (*inputs, FOLD):
                 self.recipe.condition(name)
         for name in (*(c.name for c in self.recipe.covariates), *inputs):
             shape = (count, 1, *edges) if name in inputs else (count, 1)

@@ -25,6 +25,7 @@ from brainweave.processes.process import Process
 from brainweave.representations.base import Representation
 from brainweave.sampling import Sampling
 
+FOLD = "fold"  # among values: of a subject's person, see `Regression`
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -193,8 +194,8 @@ class Recipe(Part):
             return condition
         low, high = self.preprocess.intensity.range
         scaled = (
-            {name: (volume - low) / (high - low) for name, volume in person.items()}
-            for person in volumes.persons()
+            (person, {name: (volume - low) / (high - low) for name, volume in shown.items()})
+            for person, shown in volumes.persons()
         )
         fitted = condition.regression.fit(scaled, self.targets, condition.modalities)
         return condition.replace(regression=fitted)
@@ -245,8 +246,12 @@ class Recipe(Part):
         return tuple(name for c in self.conditions if isinstance(c, Mask) for name in c.images)
 
     def read(self, subject: Subject, modality: str) -> dict[str, Tensor]:
-        """The covariates of a subject whose volume of `modality` is made, [1] each."""
-        return {
+        """The covariates of a subject whose volume of `modality` is made, [1] each, and the fold
+        of its person where there is a regression."""
+        fold = {}
+        if self.images is not None and self.images.regression is not None:
+            fold = {FOLD: torch.tensor([float(self.images.regression.fold(subject.subject))])}
+        return fold | {
             c.name: torch.tensor([float(self.targets.index(modality))])
             if c.name == self.target
             else c.read(subject)

@@ -21,7 +21,9 @@ class Sampling(Part):
     near noise (see `grids.shifted`). eta: share of noise that ddim draws anew. grids: times to
     stop at, each rising from the first, such as those that `brainweave tune` finds; one with as
     many times as there are steps is used in place of shift. mirror: the mean with what is made of
-    the images mirrored left and right, at twice the calls. masked: where all images are
+    the images mirrored left and right, at twice the calls. strength: how much of the way from an
+    informed source to the result is gone: below 1 where the source is a good guess and the network
+    learnt from few subjects. masked: where all images are
     background, so is the volume.
     """
 
@@ -35,6 +37,7 @@ class Sampling(Part):
     eta: float | None = Field(default=None, ge=0, le=1)
     grids: tuple[tuple[float, ...], ...] = ()
     mirror: bool = False
+    strength: float = Field(default=1.0, gt=0, le=1)
     masked: bool = False
 
     @model_validator(mode="after")
@@ -60,11 +63,15 @@ class Sampling(Part):
 
     def require(self, process: Process) -> None:
         """Raises RecipeError for a sampler that draws noise anew where the path did not begin as
-        noise."""
+        noise, and for a strength below 1 where it did."""
         if process.source.informed and (self.sampler in ("ancestral", "reference") or self.eta):
             raise RecipeError(
                 f"sampler {self.sampler} draws Gaussian noise anew, but process.source is not "
                 "Gaussian; use euler, heun, ddim (eta=0) or dpmpp_2m"
+            )
+        if self.strength != 1 and not process.source.informed:
+            raise RecipeError(
+                f"strength {self.strength:g} is for an informed source; leave it at 1"
             )
 
     def times(self, process: Process) -> Float[Tensor, "n"]:

@@ -29,9 +29,15 @@ def subject(seed: int, missing: tuple[str, ...] = ()) -> dict[str, Tensor]:
 
 
 SUBJECTS = [subject(seed) for seed in range(3)]
-PLAIN = Regression(levels=0, ridge=1e-9)
-FITTED = PLAIN.fit(SUBJECTS, NAMES, NAMES)
-WIDE = Regression(levels=2).fit(SUBJECTS, NAMES, NAMES)
+
+
+def named(subjects: list[dict[str, Tensor]]) -> list[tuple[str, dict[str, Tensor]]]:
+    return [(f"person-{index}", volumes) for index, volumes in enumerate(subjects)]
+
+
+PLAIN = Regression(levels=0, ridge=1e-9, folds=1)
+FITTED = PLAIN.fit(named(SUBJECTS), NAMES, NAMES)
+WIDE = Regression(levels=2, folds=1).fit(named(SUBJECTS), NAMES, NAMES)
 
 
 def columns(images: list[np.ndarray]) -> np.ndarray:
@@ -84,7 +90,7 @@ def test_the_guess_does_not_look_at_the_target() -> None:
 
 
 def test_a_subject_without_an_image_serves_the_other_fits() -> None:
-    some = PLAIN.fit([*SUBJECTS, subject(7, missing=("t1c",))], NAMES, NAMES)
+    some = PLAIN.fit(named([*SUBJECTS, subject(7, missing=("t1c",))]), NAMES, NAMES)
     assert FITTED.fits is not None
     assert some.fits is not None
     for ours, theirs in zip(FITTED.fits, some.fits, strict=True):
@@ -94,7 +100,7 @@ def test_a_subject_without_an_image_serves_the_other_fits() -> None:
 
 def test_what_nobody_has_cannot_be_fitted() -> None:
     with pytest.raises(RecipeError, match="nobody has t1w beside t1c"):
-        Regression().fit([subject(7, missing=("t1c",))], NAMES, NAMES)
+        Regression().fit(named([subject(7, missing=("t1c",))]), NAMES, NAMES)
 
 
 def test_before_it_is_fitted_it_says_so() -> None:
@@ -121,7 +127,7 @@ def test_what_surrounds_a_voxel_makes_the_guess_better() -> None:
         subjects.append({"t1w": image, "t2w": near})
     errors = []
     for levels in (0, 3):
-        fitted = Regression(levels=levels).fit(subjects[:2], ("t2w",), ("t1w",))
+        fitted = Regression(levels=levels).fit(named(subjects[:2]), ("t2w",), ("t1w",))
         errors.append(float((fitted(subjects[2], "t2w") - subjects[2]["t2w"]).square().mean()))
     assert errors[1] < 0.2 * errors[0]
 
@@ -148,3 +154,23 @@ def test_shares_of_head_are_1_inside_and_0_outside() -> None:
     torch.testing.assert_close(shares[:, 16, 16, 16], torch.ones(2))
     assert not shares[:, 0, 0, 0].any()
     torch.testing.assert_close(means[:, 16, 16, 16], torch.full((2,), 0.5))
+
+
+def test_the_guess_in_training_is_one_that_the_person_had_no_part_in() -> None:
+    regression = Regression(levels=0, folds=3)
+    persons = named([subject(seed) for seed in range(6)])
+    fitted = regression.fit(persons, ("t1w",), NAMES)
+    name, volumes = persons[0]
+    fold = regression.fold(name)
+    others = [person for person in persons if regression.fold(person[0]) != fold]
+    assert 0 < len(others) < len(persons)
+    expected = regression.replace(folds=1).fit(others, ("t1w",), NAMES)
+    assert torch.equal(fitted(volumes, "t1w", fold), expected(volumes, "t1w"))
+    assert not torch.equal(fitted(volumes, "t1w", fold), fitted(volumes, "t1w"))
+
+
+def test_who_is_alone_gets_the_guess_of_all() -> None:
+    (person,) = named([subject(0)])
+    fitted = Regression(levels=0, folds=3).fit([person], ("t1w",), NAMES)
+    guess = fitted(person[1], "t1w", Regression(folds=3).fold(person[0]))
+    assert torch.equal(guess, fitted(person[1], "t1w"))

@@ -7,6 +7,7 @@ from plain_cwdm import Weights
 
 from brainweave.errors import CheckpointError, ShapeError
 from brainweave.interop.cwdm import network
+from brainweave.networks import lean
 
 CONFIG = {
     "num_channels": 8,
@@ -47,6 +48,13 @@ def weights() -> Weights:
 
 
 def test_the_network_gives_the_output_of_the_original_code(released):
+    with torch.no_grad():
+        output = network(released.weights, released.config)(released["io.x"], released["io.t"])
+    torch.testing.assert_close(output, released["io.y"], rtol=0, atol=1e-5)
+
+
+def test_slab_by_slab_it_gives_the_same(released, monkeypatch):
+    monkeypatch.setattr(lean, "SLAB", 1)
     with torch.no_grad():
         output = network(released.weights, released.config)(released["io.x"], released["io.t"])
     torch.testing.assert_close(output, released["io.y"], rtol=0, atol=1e-5)

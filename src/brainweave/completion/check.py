@@ -62,12 +62,12 @@ def in_voxels(
 
 def _too_little(case: Case, recipe: Recipe) -> Iterator[str]:
     """Where images lack that a target needs."""
-    images = recipe.images
-    assert images is not None
+    images, every = recipe.images, recipe.images is not None and recipe.images.required
+    known = recipe.inputs if images is None else images.modalities
     for target in case.missing:
-        others = [name for name in images.modalities if name != target]
+        others = [name for name in known if name != target]
         lacking = [name for name in others if name not in case.images]
-        if images.required and lacking:
+        if every and lacking:
             yield (
                 f"{case.id} has no {' and no '.join(lacking)}, which {recipe.name} needs to make "
                 f"{target}"

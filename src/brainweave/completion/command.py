@@ -56,7 +56,7 @@ def complete(request: Completion) -> list[Path]:
     """
     model = locate(request.model)
     recipe = load_recipe(model)
-    if recipe.images is None:
+    if not recipe.inputs:
         raise RecipeError(
             f"{request.model} makes volumes from nothing; brainweave generate is for it"
         )

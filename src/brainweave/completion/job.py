@@ -103,14 +103,17 @@ class Job:
             return
         volumes = {name: Volume.load(path) for name, path in case.images.items()}
         seen = [volume for name, volume in volumes.items() if name not in self.recipe.labels]
-        frame = frame_of(seen, self.recipe.preprocess, self.recipe.factor, self.options.frame)
+        if seen:
+            frame = frame_of(seen, self.recipe.preprocess, self.recipe.factor, self.options.frame)
+        else:  # a label map alone does not show the head
+            frame = self.recipe.preprocess.middle(next(iter(volumes.values())).grid)
         values = self._values(volumes, frame)
         for output in left:
             if output.draw is None:
                 volume = self._deviation(output)
             else:
                 x = self._drawn(output, values, step)
-                volume = self._restored(x, output, seen, frame)
+                volume = self._restored(x, output, volumes, frame)
             # the sidecar first: a volume without one would not be known as ours
             write_json(sidecar(output.path), self._provenance(output))
             volume.save(output.path, dtype=self.options.dtype, description=DESCRIPTION)
@@ -179,16 +182,21 @@ class Job:
         return derive("complete", self.options.seed, output.case.id, output.modality, output.draw)
 
     def _restored(
-        self, x: Float[Tensor, "1 i j k"], output: Output, seen: Sequence[Volume], frame: Frame
+        self,
+        x: Float[Tensor, "1 i j k"],
+        output: Output,
+        volumes: Mapping[str, Volume],
+        frame: Frame,
     ) -> Volume:
         """On the case's grid from 0 to 1, or with the wanted histogram."""
         preprocess = self.recipe.preprocess
-        placement = preprocess.place(seen[0].grid, frame)
+        placement = preprocess.place(next(iter(volumes.values())).grid, frame)
         volume = preprocess.restore(x, placement, frame)
         like = self.likes.get(output.modality)
         if not (like or self.options.sampling.masked):
             return volume
-        inside = torch.stack([image.data > 0 for image in seen]).any(0)
+        seen = [v.data for name, v in volumes.items() if name not in self.recipe.labels]
+        inside = torch.stack([image > 0 for image in seen or [volume.data]]).any(0)
         data = torch.where(inside, volume.data, 0.0)
         try:
             return Volume(data if like is None else matched(data, like), volume.affine)

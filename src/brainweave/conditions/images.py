@@ -52,10 +52,15 @@ class Images(Condition):
         return ImagesEmbedder(self, encode)
 
     def known(
-        self, values: Volumes, targets: Sequence[str], scale: tuple[float, float]
+        self,
+        values: Volumes,
+        targets: Sequence[str],
+        scale: tuple[float, float],
+        without: Sequence[int | None] | None = None,
     ) -> Float[Tensor, "b 1 i j k"]:
         """What the images say by themselves of each row's target: the regression's guess, or the
-        mean of those that are there. scale: the lowest and highest intensity."""
+        mean of those that are there. scale: the lowest and highest intensity. without: the fold of
+        each row's person, in training."""
         low, high = scale
         shown = {name: (values[name] - low) / (high - low) for name in self.modalities}
         if self.regression is None:

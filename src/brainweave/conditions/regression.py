@@ -10,6 +10,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
+from brainweave.data.seeds import derive
 from brainweave.errors import RecipeError
 from brainweave.part import Part
 
@@ -19,8 +20,12 @@ EMPTY = 1e-3  # a mean over less head than this is none
 
 
 class Fit(Part):
-    """The coefficients of one target from one set of images, in the order of `_products`."""
+    """The coefficients of one target from one set of images, in the order of `_products`.
 
+    without: the fold whose persons had no part in it; None: all had.
+    """
+
+    without: int | None = None
     target: str
     images: tuple[str, ...] = Field(min_length=1)
     coefficients: tuple[float, ...]
@@ -33,43 +38,57 @@ class Regression(Part):
     scales (each twice as wide), the share of head around it at these scales, and all products of
     two of these. With `levels` 0 it is the quadratic regression that BraTS floors are told by.
     The head is where any of the images is above 0. ridge: of the mean square of each regressor.
+    folds: a network that starts from the guess is trained on guesses that its subject had no part
+        in, as it will see them later: persons are shared out over so many, by their ids (1: not).
     fits: None until `fit`.
     """
 
     levels: int = Field(default=4, ge=0, le=8)
     ridge: float = Field(default=1e-4, gt=0)
+    folds: int = Field(default=4, ge=1)
     fits: tuple[Fit, ...] | None = None
 
+    def fold(self, person: str) -> int:
+        """Of a person."""
+        return derive("fold", person) % self.folds
+
     def fit(
-        self, subjects: Iterable[Volumes], targets: Sequence[str], modalities: Sequence[str]
+        self,
+        subjects: Iterable[tuple[str, Volumes]],
+        targets: Sequence[str],
+        modalities: Sequence[str],
     ) -> "Regression":
-        """On whole subjects, each counted alike; a subject serves every fit that it has all images
-        of. Raises RecipeError for a target and subset that nobody has."""
+        """On persons and their volumes, each counted alike; everybody serves every fit that they
+        have all images of. Raises RecipeError for a target and subset that nobody has."""
         names = tuple(dict.fromkeys((*targets, *modalities)))
-        moments = [self._moments(volumes, names) for volumes in subjects]
+        moments = [(self.fold(person), self._moments(v, names)) for person, v in subjects]
         fits = []
         for target in targets:
             others = [name for name in modalities if name != target]
             for size in range(1, len(others) + 1):
                 for images in combinations(others, size):
-                    weights = self._solved(moments, names, target, images)
-                    fits.append(Fit(target=target, images=images, coefficients=weights))
+                    fits += self._fitted(moments, names, target, images)
         return self.replace(fits=tuple(fits))
 
-    def __call__(self, volumes: Volumes, target: str) -> Float[Tensor, "1 i j k"]:
+    def __call__(
+        self, volumes: Volumes, target: str, without: int | None = None
+    ) -> Float[Tensor, "1 i j k"]:
         """The guess of one subject's `target` from its images that are there, in [0, 1], 0 outside
-        the head. Raises RecipeError where there is no fit for them."""
+        the head. without: a fold that had no part, if there are others. Raises RecipeError where
+        there is no fit for them."""
         if self.fits is None:
             raise RecipeError("the regression has not been fitted; training does it before step 1")
         there = [n for n, v in volumes.items() if n != target and not bool(v.isnan().any())]
-        for fit in self.fits:
-            if fit.target == target and set(fit.images) == set(there):
-                images = torch.cat([volumes[name] for name in fit.images])
-                terms = self._terms(images).flatten(1)
-                guess = _quadratic(terms, terms.new_tensor(fit.coefficients))
-                head = (images > 0).any(0, keepdim=True)
-                return torch.where(head, guess.reshape(head.shape).clamp(0, 1), 0.0)
-        raise RecipeError(f"no fit of {target} from {', '.join(there) or 'nothing'}")
+        own = [f for f in self.fits if f.target == target and set(f.images) == set(there)]
+        by_fold = {fit.without: fit for fit in own}
+        fit = by_fold.get(without, by_fold.get(None))
+        if fit is None:
+            raise RecipeError(f"no fit of {target} from {', '.join(there) or 'nothing'}")
+        images = torch.cat([volumes[name] for name in fit.images])
+        terms = self._terms(images).flatten(1)
+        guess = _quadratic(terms, terms.new_tensor(fit.coefficients))
+        head = (images > 0).any(0, keepdim=True)
+        return torch.where(head, guess.reshape(head.shape).clamp(0, 1), 0.0)
 
     def unfitted(self) -> "Regression":
         """Without its fits."""
@@ -98,21 +117,30 @@ class Regression(Part):
         regressors = _products(terms)
         return {"mean": regressors @ regressors.T / terms.shape[1], "there": there}
 
-    def _solved(
+    def _fitted(
         self,
-        moments: Sequence[Mapping[str, Tensor]],
+        moments: Sequence[tuple[int, Mapping[str, Tensor]]],
         names: Sequence[str],
         target: str,
         images: Sequence[str],
-    ) -> tuple[float, ...]:
-        """The coefficients of one fit over the subjects that have its images."""
+    ) -> list[Fit]:
+        """One target from one set of images: on all, then on all but each fold."""
         needed = [names.index(name) for name in (*images, target)]
-        usable = [m["mean"] for m in moments if bool(m["there"][needed].all())]
+        usable = [(fold, m["mean"]) for fold, m in moments if bool(m["there"][needed].all())]
         if not usable:
             raise RecipeError(f"nobody has {target} beside {' and '.join(images)}: nothing to fit")
-        total = torch.stack(usable).mean(0)
-        own = self._places(names, images)
-        left, right = total[own][:, own], total[own, 1 + names.index(target)]
+        own, wanted, fits = self._places(names, images), 1 + names.index(target), []
+        for without in (None, *range(self.folds if self.folds > 1 else 0)):
+            rest = [mean for fold, mean in usable if fold != without]
+            if not rest or (without is not None and len(rest) == len(usable)):
+                continue
+            total = torch.stack(rest).mean(0)
+            weights = self._solved(total[own][:, own], total[own, wanted])
+            fits.append(Fit(without=without, target=target, images=images, coefficients=weights))
+        return fits
+
+    def _solved(self, left: Float[Tensor, "r r"], right: Float[Tensor, "r"]) -> tuple[float, ...]:
+        """The coefficients, rounded so that they are short to write down."""
         penalty = self.ridge * left.diagonal()
         penalty[0] = 0  # the constant
         weights = torch.linalg.solve(left + penalty.diag(), right)

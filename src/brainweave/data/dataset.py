@@ -148,15 +148,15 @@ class VolumeDataset(Dataset[Item]):
         for subject, target in self.volumes:
             yield self._augmented({target: self._entry(subject, target)}, 0)[target][None]
 
-    def persons(self) -> Iterator[dict[str, Float[Tensor, "1 i j k"]]]:
-        """The targets and images of one subject after the other, label maps excepted, NaN where
-        missing."""
+    def persons(self) -> Iterator[tuple[str, dict[str, Float[Tensor, "1 i j k"]]]]:
+        """The person, targets and images of one subject after the other, label maps excepted, NaN
+        where missing."""
         names = [n for n in dict.fromkeys((*self.targets, *self.images)) if n not in self._caches]
         missing = torch.full((1, *self._cache.preprocess.shape), torch.nan)
         for subject in self.subjects:
             there = {name: self._entry(subject, name) for name in names if name in subject.images}
             found = self._augmented(there, 0)
-            yield {name: found.get(name, missing) for name in names}
+            yield subject.subject, {name: found.get(name, missing) for name in names}
 
     def _entry(self, subject: Subject, modality: str) -> Entry:
         cache = self._caches.get(modality, self._cache)

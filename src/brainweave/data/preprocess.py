@@ -130,6 +130,10 @@ class Preprocess(Part):
         """The oriented and resampled grid of a volume, which a `Frame` is a box of."""
         return self._grids(source)[-1]
 
+    def middle(self, source: Grid) -> Frame:
+        """The frame of `shape` about the middle of a volume's oriented and resampled grid."""
+        return self._middle(self.working(source))
+
     def _grids(self, source: Grid) -> tuple[Grid, Grid]:
         """The grids after orienting and resampling."""
         oriented = source.oriented(self.orientation)

@@ -1,7 +1,6 @@
 """The blocks of the U-Net: residual, attention, resampling."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -112,12 +111,17 @@ class ResBlock(nn.Module):
         return self.skip(x) + self.conv_out(self.dropout(F.silu(h)))
 
     def infer(self, parts: list[Tensor], time: Tensor, vector: Tensor | None) -> Tensor:
-        """`forward` of the concatenated parts, [1 c i j k] each, by the means of `lean`."""
+        """`forward` of the concatenated parts, [1 c i j k] each, by the means of `lean`.
+
+        Two parts may be written over.
+        """
         said, doubled = self._said(time, vector), self.resample == "double"
         shift = torch.stack(said).sum(0)[0] if self.shifts else None
         with torch.autocast(parts[0].device.type, enabled=False):
             norm = lean.measured(parts, self.norm_in)
-            if self.resample == "halve":
+            if isinstance(self.skip, nn.Conv3d):
+                h, *parts = lean.branched(parts, self.conv_in, self.skip, norm=norm, shift=shift)
+            elif self.resample == "halve":
                 h = lean.convolve([lean.halved(parts, norm=norm)], self.conv_in, shift=shift)
                 parts = [lean.halved(parts)]
             else:
@@ -125,20 +129,10 @@ class ResBlock(nn.Module):
             norm = lean.measured([h], self.norm_out)
             for scale_shift in () if self.shifts else said:
                 norm = norm.modulated(scale_shift)
-            where = lean.bounds(self.norm_in.num_channels, h)
-            plus = self._skipped(parts, where, doubled)
+            where, scale = lean.bounds(self.norm_out.num_channels, h), 2 if doubled else 1
+            skip = lean.slabs(parts, [(start // scale, stop // scale) for start, stop in where])
+            plus = map(double, skip) if doubled else skip
             return lean.convolve_into(h, self.conv_out, norm=norm, where=where, plus=plus)
-
-    def _skipped(self, parts: list[Tensor], where: lean.Bounds, doubled: bool) -> Iterator[Tensor]:
-        """The slabs of the skip between bounds of the output."""
-        scale, halo = (2 if doubled else 1), 0
-        if isinstance(self.skip, nn.Conv3d):
-            halo = self.skip.kernel_size[0] // 2
-        coarse = [(start // scale, stop // scale) for start, stop in where]
-        slabs = lean.slabs(parts, coarse, halo=halo)
-        if isinstance(self.skip, nn.Conv3d):
-            slabs = map(lean.Filter(self.skip, parts[0].dtype), slabs)
-        return map(double, slabs) if doubled else slabs
 
     def _said(self, time: Tensor, vector: Tensor | None) -> list[Tensor]:
         """What time and conditions say to this block: shifts, or scales and shifts."""

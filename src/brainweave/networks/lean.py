@@ -8,7 +8,7 @@ there, and written where it is to stay. Values are those of the plain pass but f
 Volumes are [1 c i j k], their channels last in memory, as oneDNN likes them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 LAST = torch.channels_last_3d
-SLAB = 2**24  # bytes; the C library keeps blocks of this size for reuse, larger ones it gives back
+SLAB = 2**24  # bytes; larger ones leave more memory behind, smaller ones keep threads waiting
 
 Volume = Float[Tensor, "1 _ _ _ _"]
 Bounds = list[tuple[int, int]]
@@ -35,10 +35,12 @@ class Affine(NamedTuple):
         return Affine(self.scale * (1 + scale), self.shift * (1 + scale) + shift)
 
 
-def applies(module: nn.Module, x: Tensor) -> bool:
-    """Whether the passes of this file may stand in for a module's plain one."""
+def applies(module: nn.Module, x: Float[Tensor, "b c i j k"], width: int) -> bool:
+    """Whether the passes of this file stand in for a module's plain one: on a CPU, without
+    gradients, for volumes of which one activation of `width` channels is more than a slab."""
     plain = torch.is_grad_enabled() or module.training or torch.compiler.is_compiling()
-    return not plain and x.device.type == "cpu"
+    large = width * x[:1, :1].numel() * x.element_size() > SLAB
+    return large and not plain and x.device.type == "cpu"
 
 
 def working(x: Tensor) -> torch.dtype:
@@ -74,20 +76,23 @@ def slabs(
     """The concatenated parts between bounds, after the norm and SiLU if there is one, with `halo`
     slices more at both ends, zero beyond the volume's.
 
-    Nothing before stop + halo is read again after a slab is given: to write over [start, stop) of
-    a part changes nothing that is to come.
+    All of them lie in one place, the next over the last. Nothing before stop + halo is read again
+    after a slab is given: to write over [start, stop) of a part changes nothing that is to come.
     """
     channels, depth = sum(part.shape[1] for part in parts), parts[0].shape[2]
-    edge = parts[0].new_zeros(1, channels, halo, *parts[0].shape[3:])
+    room = _empty(channels, parts[0], depth=where[0][1] - where[0][0] + 2 * halo)
+    room[:, :, :halo] = 0
+    ready, before = halo, 0
     for start, stop in where:
-        z = _empty(channels, parts[0], stop - start + 2 * halo)
-        ready = edge.shape[2]
-        z[:, :, :ready] = edge
+        z = room[:, :, : stop - start + 2 * halo]
+        if start:
+            z[:, :, : 2 * halo] = room[:, :, before : before + 2 * halo].clone()
+            ready = 2 * halo
         first, last = start - halo + ready, min(stop + halo, depth)
         if first < last:
             _fill(z[:, :, ready : ready + last - first], parts, slice(first, last), norm)
         z[:, :, last - start + halo :] = 0
-        edge = z[:, :, stop - start :].clone()
+        before = stop - start
         yield z
 
 
@@ -107,31 +112,56 @@ def convolve(
 ) -> Volume:
     """A convolution of the concatenated parts, after the norm and SiLU if there is one, plus
     `shift` per channel; of every voxel eight times if `doubled`."""
-    filter_ = Filter(layer, parts[0].dtype, shift=shift, doubled=doubled)
+    kernel = Filter(layer, parts[0].dtype, shift=shift, doubled=doubled)
     scale = 2 if doubled else 1
     where = bounds(max(layer.in_channels // scale**3, layer.out_channels), parts[0], scale=scale)
-    made = map(filter_, slabs(parts, where, norm=norm, halo=filter_.halo))
-    if len(where) == 1:
-        return next(made)
-    out = _empty(layer.out_channels, parts[0], parts[0].shape[2] * scale, scale)
-    for (start, stop), slab in zip(where, made, strict=True):
-        out[:, :, scale * start : scale * stop] = slab
+    sources = slabs(parts, where, norm=norm, halo=kernel.halo)
+    out = _empty(layer.out_channels, parts[0], scale=scale)
+    for (start, stop), z in zip(where, sources, strict=True):
+        kernel(z, out[:, :, scale * start : scale * stop])
     return out
 
 
+def branched(
+    parts: Sequence[Volume],
+    layer: nn.Conv3d,
+    skip: nn.Conv3d,
+    *,
+    norm: Affine,
+    shift: Float[Tensor, "c"] | None = None,
+) -> tuple[Volume, Volume]:
+    """`convolve` by `layer`, and of the parts as they are by `skip`, in one pass.
+
+    Of two parts the results take the place, as far as there is room for them.
+    """
+    sides = Filter(layer, parts[0].dtype, shift=shift), Filter(skip, parts[0].dtype)
+    channels = layer.out_channels
+    where = bounds(max(layer.in_channels, channels), parts[0])
+    spare = sorted(parts, key=lambda part: part.shape[1]) if len(parts) > 1 else []
+    room = [part[:, :channels] for part in spare if part.shape[1] >= channels]
+    outs = [*room, *(_empty(channels, parts[0]) for _ in range(2 - len(room)))]
+    normed = slabs(parts, where, norm=norm, halo=sides[0].halo)
+    bare = slabs(parts, where, halo=sides[1].halo)
+    for (start, stop), *sources in zip(where, normed, bare, strict=True):
+        for side, z, out in zip(sides, sources, outs, strict=True):
+            side(z, out[:, :, start:stop])
+    return outs[0], outs[1]
+
+
 def convolve_into(
-    x: Volume, layer: nn.Conv3d, *, norm: Affine, where: Bounds, plus: Iterator[Volume]
+    x: Volume, layer: nn.Conv3d, *, norm: Affine, where: Bounds, plus: Iterable[Volume]
 ) -> Volume:
     """x becomes the convolution of itself after the norm and SiLU, plus slabs between bounds."""
-    filter_ = Filter(layer, x.dtype)
-    sources = zip(where, slabs([x], where, norm=norm, halo=filter_.halo), plus, strict=True)
+    kernel = Filter(layer, x.dtype)
+    sources = zip(where, slabs([x], where, norm=norm, halo=kernel.halo), plus, strict=True)
     for (start, stop), z, more in sources:
-        x[:, :, start:stop] = filter_(z).add_(more)
+        kernel(z, x[:, :, start:stop])
+        x[:, :, start:stop].add_(more)
     return x
 
 
 class Filter:
-    """A convolution whose slabs already have their halo."""
+    """A convolution of slabs that already have their halo."""
 
     def __init__(
         self,
@@ -141,21 +171,40 @@ class Filter:
         shift: Float[Tensor, "c"] | None = None,
         doubled: bool = False,
     ) -> None:
-        size = layer.kernel_size[0]
         assert layer.bias is not None
-        bias = layer.bias if shift is None else layer.bias + shift
+        bias, size = layer.bias if shift is None else layer.bias + shift, layer.kernel_size[0]
         self.halo, self.doubled, self.bias = size // 2, doubled, bias.to(kind)
         weight = _of_doubled(layer.weight) if doubled else layer.weight
         self.weight = weight.to(kind).contiguous(memory_format=LAST)
+        pays = min(layer.in_channels, layer.out_channels) >= 32 and kind.itemsize >= 4
+        self.in_pairs = _of_pairs(self.weight) if size == 3 and pays and not doubled else []
 
-    def __call__(self, z: Volume) -> Volume:
+    def __call__(self, z: Volume, out: Volume) -> None:
+        """Writes the slab without the halo."""
         if self.doubled:
-            return F.conv_transpose3d(z, self.weight, self.bias, stride=2, padding=(3, 1, 1))
-        if self.halo:
-            pad = (0, self.halo, self.halo)
-            return F.conv3d(z, self.weight, self.bias, padding=pad)
-        rows = F.linear(z.permute(0, 2, 3, 4, 1), self.weight.flatten(1), self.bias)
-        return rows.permute(0, 4, 1, 2, 3)  # a tenth of the time of a 1 x 1 x 1 convolution
+            out.copy_(F.conv_transpose3d(z, self.weight, self.bias, stride=2, padding=(3, 1, 1)))
+        elif self.in_pairs and z.shape[2] % 2 == 0:
+            self._pairs(z[0].transpose(0, 1), out[0].transpose(0, 1))
+        elif self.halo:
+            out.copy_(F.conv3d(z, self.weight, self.bias, padding=(0, self.halo, self.halo)))
+        else:  # a tenth of the time of a 1 x 1 x 1 convolution
+            rows = F.linear(z.permute(0, 2, 3, 4, 1), self.weight.flatten(1), self.bias)
+            out.copy_(rows.permute(0, 4, 1, 2, 3))
+
+    def _pairs(self, z: Float[Tensor, "s c j k"], out: Float[Tensor, "t o j k"]) -> None:
+        """Two slices by 4 convolutions in 2D instead of 6 (arXiv:1509.09308, eq. 5-6)."""
+        a, b, c, d = z[0:-3:2], z[1:-2:2], z[2:-1:2], z[3::2]
+        w, x, y, v = self.in_pairs
+        both, apart = F.conv2d(b + c, x, self.bias, padding=1), F.conv2d(c - b, y, padding=1)
+        torch.add(F.conv2d(a - c, w, padding=1).add_(both), apart, out=out[::2])
+        torch.sub(both.sub_(apart), F.conv2d(b - d, v, padding=1), out=out[1::2])
+
+
+def _of_pairs(weight: Float[Tensor, "o i 3 3 3"]) -> list[Float[Tensor, "o i 3 3"]]:
+    """The four 2D convolutions that give two slices."""
+    a, b, c = weight.unbind(2)
+    planes = a, (a + b + c) / 2, (a - b + c) / 2, c
+    return [plane.contiguous(memory_format=torch.channels_last) for plane in planes]
 
 
 def _of_doubled(weight: Float[Tensor, "o i 3 3 3"]) -> Float[Tensor, "i o 4 4 4"]:
@@ -175,14 +224,14 @@ def _halve(z: Volume) -> Volume:
 
 def _moments(part: Volume) -> tuple[Float[Tensor, "c"], Float[Tensor, "c"]]:
     """Mean and variance of every channel, float64: slab by slab about its own mean."""
-    kind, counts, found = torch.promote_types(part.dtype, torch.float32), [], []
-    for start, stop in bounds(part.shape[1], part):
+    where, kind = bounds(part.shape[1], part), torch.promote_types(part.dtype, torch.float32)
+    found = part.new_empty((2, len(where), part.shape[1]), dtype=kind)  # at once: a small tensor
+    for slab, (start, stop) in enumerate(where):  # per slab would keep its memory from being reused
         rows = part[:, :, start:stop].permute(0, 2, 3, 4, 1).flatten(0, 3).to(kind)
-        mean = rows.mean(0)
-        found.append(torch.stack([mean, (rows - mean).square_().mean(0)]).double())
-        counts.append(stop - start)
-    share = part.new_tensor(counts, dtype=torch.float64)[:, None] / sum(counts)
-    means, spreads = torch.stack(found, dim=1)
+        torch.mean(rows, 0, out=found[0, slab])
+        torch.mean((rows - found[0, slab]).square_(), 0, out=found[1, slab])
+    means, spreads = found.double()
+    share = means.new_tensor([stop - start for start, stop in where])[:, None] / part.shape[2]
     mean = (share * means).sum(0)
     return mean, (share * (spreads + (means - mean).square())).sum(0)
 
@@ -192,16 +241,27 @@ def _fill(z: Volume, parts: Sequence[Volume], where: slice, norm: Affine | None)
     at = 0
     for part in parts:
         x, to = part[:, :, where], at + part.shape[1]
-        if norm is not None:
-            zero, one = torch.zeros_like(norm.scale[at:to]), torch.ones_like(norm.scale[at:to])
-            scale, shift = norm.scale[at:to], norm.shift[at:to]
-            x = F.batch_norm(x, zero, one, scale, shift, eps=0.0)  # rounds once, bfloat16 too
-        z[:, at:to] = x
+        if norm is None:
+            z[:, at:to] = x
+        else:
+            _scale(x, norm.scale[at:to], norm.shift[at:to], out=z[:, at:to])
         at = to
     if norm is not None:
         F.silu(z, inplace=True)
 
 
-def _empty(channels: int, like: Volume, depth: int, scale: int = 1) -> Volume:
-    shape = (1, channels, depth, like.shape[3] * scale, like.shape[4] * scale)
+def _scale(x: Volume, scale: Float[Tensor, "c"], shift: Float[Tensor, "c"], out: Volume) -> None:
+    """out = scale x + shift, rounded once."""
+    if x.dtype == scale.dtype:
+        scale, shift = (each[None, :, None, None, None] for each in (scale, shift))
+        torch.addcmul(shift, x, scale, out=out)
+    else:  # bfloat16
+        zero, one = torch.zeros_like(scale), torch.ones_like(scale)
+        out.copy_(F.batch_norm(x, zero, one, scale, shift, eps=0.0))
+
+
+def _empty(channels: int, like: Volume, *, depth: int | None = None, scale: int = 1) -> Volume:
+    """Room for a volume of `scale` times the edges of `like`, or of `depth` slices."""
+    i, j, k = like.shape[2:]
+    shape = (1, channels, (depth or i) * scale, j * scale, k * scale)
     return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=LAST)

@@ -137,7 +137,7 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor, clock: Tensor, signal: Signal) -> Tensor:
         time = self.time(fourier(clock * self.config.time_scale, self.config.width))
-        if lean.applies(self, x):
+        if lean.applies(self, x, self.config.width):
             each = zip(x.split(1), time.split(1), _alone(signal, len(x)), strict=True)
             out = torch.cat([self._lean(*volume) for volume in each]).contiguous()
         else:

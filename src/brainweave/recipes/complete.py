@@ -71,8 +71,8 @@ def complete_2mm(modalities: tuple[str, ...] = BRATS, steps: int = 4000) -> Reci
         training=Training(
             steps=steps,
             batch=2,
-            lr=1e-3,
-            lr_end=1e-5,
+            lr=3e-4,
+            lr_end=3e-6,
             warmup=50,
             weight_decay=1e-2,
             grad_clip=10.0,
@@ -83,10 +83,11 @@ def complete_2mm(modalities: tuple[str, ...] = BRATS, steps: int = 4000) -> Reci
             validate_every=1000,
             save_every=200,
             band_power=2.0,  # errors count as in voxels
-            image_loss=ImageLoss(),
+            image_loss=ImageLoss(free=0.5),
             augment=Augment(flip=0.5, affine=0.7, rotation=10.0, scale=0.1, shift=3.0),
         ),
-        sampling=Sampling(sampler="euler", steps=1, mirror=True, masked=True),
+        # half of the way: what a dozen subjects teach beyond the regression holds in part only
+        sampling=Sampling(sampler="euler", steps=1, mirror=True, masked=True, strength=0.5),
     )
 
 

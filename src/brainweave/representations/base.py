@@ -6,6 +6,8 @@ A new representation is one file with a frozen `Representation` that defines `ch
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -107,6 +109,12 @@ class Representation(Part, ABC):
         mean, std = self.mean or (0.0,), self.std or (1.0,)
         shape = (1, -1, 1, 1, 1)
         return like.new_tensor(mean).view(shape), like.new_tensor(std).view(shape)
+
+
+def uncast(x: Tensor) -> AbstractContextManager[Any]:
+    """No autocasting; the meta device, on which arithmetic is counted, has none."""
+    device = x.device.type
+    return nullcontext() if device == "meta" else torch.autocast(device, enabled=False)
 
 
 def exact(x: Tensor) -> Tensor:

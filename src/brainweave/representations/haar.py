@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from brainweave.errors import ShapeError
-from brainweave.representations.base import Representation, exact
+from brainweave.representations.base import Representation, exact, uncast
 
 SUBBANDS = ("LLL", "LLH", "LHL", "LHH", "HLL", "HLH", "HHL", "HHH")  # letters follow axes i, j, k
 
@@ -44,7 +44,7 @@ class Haar(Representation):
                 f"shape {tuple(volume.shape[2:])} cannot be halved {self.levels} times by Haar; "
                 f"pad every edge to a multiple of {self.factor}"
             )
-        with torch.autocast(volume.device.type, enabled=False):
+        with uncast(volume):
             z = exact(volume)
             for _ in range(self.levels):
                 z = _halved(z)

@@ -9,7 +9,7 @@ from brainweave.generator import Generator
 from brainweave.training.engine import Engine
 
 SUBJECTS = 64  # at most
-TIMES = 4  # of every subject, one in each quarter of [0, 1]
+TIMES = 4  # of every volume, one in each quarter of [0, 1], or at 0 as often as in training
 
 
 def repeated(value: Tensor) -> Tensor:
@@ -46,5 +46,6 @@ def _draw(generator: Generator, index: int) -> tuple[Tensor, Tensor]:
     source = torch.Generator().manual_seed(derive("validation", recipe.training.seed, index))
     start = torch.rand(1, generator=source, dtype=torch.float64)
     times = (torch.arange(TIMES, dtype=torch.float64) + start) / TIMES
+    times[: round(TIMES * recipe.process.at_start)] = 0
     noise = torch.randn(TIMES, *recipe.latent_shape, generator=source)
     return recipe.process.path.training_times(times), noise

@@ -37,7 +37,7 @@ class Objective:
         self.generator, self.teacher = generator, teacher
         self.calls = 0
         device = next(generator.parameters()).device
-        chosen = [index * len(volumes) // count for index in range(min(count, len(volumes)))]
+        chosen = _spread(volumes, count)
         self.examples = [
             self._example(Batch.of([volumes[index, 0]]).to(device), derive("tune", seed, index))
             for index in chosen
@@ -97,3 +97,12 @@ class Objective:
                 reached = to.alpha * estimate.data + to.sigma * estimate.noise
                 costs[i, j] = float((reached - states[j]).double().square().mean())
         return costs
+
+
+def _spread(volumes: VolumeDataset, count: int) -> list[int]:
+    """Indices of so many volumes, evenly over the subjects and with every target in turn."""
+    per = len(volumes.targets)
+    wanted = min(count, len(volumes))
+    firsts = [rank * len(volumes) // wanted for rank in range(wanted)]
+    chosen = (min(f - f % per + k % per, len(volumes) - 1) for k, f in enumerate(firsts))
+    return list(dict.fromkeys(chosen))
