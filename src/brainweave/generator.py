@@ -280,7 +280,8 @@ class Generator(nn.Module):
         loss, (low, high) = self.recipe.training.image_loss, self.recipe.preprocess.intensity.range
         if loss is None:
             return None
-        seen = torch.stack([volume, *(values[name] for name in self.recipe.inputs)])
+        names = [name for name in self.recipe.inputs if name not in self.recipe.labels]
+        seen = torch.stack([volume, *(values[name] for name in names)])
         scaled, head = (volume - low) / (high - low), (seen > low).any(0)
 
         def judge(data: Tensor) -> Tensor:

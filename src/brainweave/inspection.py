@@ -122,7 +122,8 @@ def _heard(condition: Condition) -> str:
         return f"{condition.name}: {', '.join(condition.values)}"
     if isinstance(condition, Images):
         which = "all" if condition.required else "any"
-        return f"{condition.name}: {which} of {', '.join(condition.modalities)}"
+        start = "" if condition.regression is None else ", starting from their regression"
+        return f"{condition.name}: {which} of {', '.join(condition.modalities)}{start}"
     return _word(condition)
 
 

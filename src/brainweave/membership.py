@@ -13,6 +13,7 @@ from brainweave.data.dataset import Batch
 from brainweave.data.seeds import derive
 from brainweave.generator import Generator
 from brainweave.progress import Reporter
+from brainweave.training.subjects import check_files
 
 
 @torch.no_grad()
@@ -36,6 +37,7 @@ def losses(
     where = device or ("cuda" if torch.cuda.is_available() else "cpu")
     generator = Generator.load(Path(model), where)
     recipe, reporter = generator.recipe, reporter or Reporter(quiet=True)
+    check_files(recipe, cohort)
     volumes = recipe.dataset(cohort)
     middles = (torch.arange(times, dtype=torch.float64) + 0.5) / times
     clocks = recipe.process.path.training_times(middles)

@@ -25,7 +25,7 @@ from brainweave.processes.process import Process
 from brainweave.representations.base import Representation
 from brainweave.sampling import Sampling
 
-FOLD = "fold"  # among values: of a subject's person, see `Regression`
+FOLD = ".fold"  # among values: of a subject's person, see `Regression`
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -121,8 +121,16 @@ class Recipe(Part):
             raise ValueError(f"two conditions have the same name: {', '.join(names)}")
         if self.covariates and not self.network.condition_width:
             raise ValueError("network.condition_width is 0 but there are conditions")
-        if self.process.source.informed and self.images is None:
+        images, informed = self.images, self.process.source.informed
+        if informed and images is None:
             raise ValueError("process.source starts from images; give a condition Images")
+        if sum(isinstance(c, Images) for c in self.conditions) > 1:
+            raise ValueError("one condition Images is enough; give it all modalities")
+        if images is not None and images.regression is not None and not informed:
+            raise ValueError("a regression is where source Informed starts; give that, or none")
+        if images is not None and images.required and set(self.targets) & set(images.modalities):
+            both = ", ".join(name for name in self.targets if name in images.modalities)
+            raise ValueError(f"{both} is made and, among Images(required=true), needed as well")
         return self
 
     @model_validator(mode="after")
@@ -147,6 +155,12 @@ class Recipe(Part):
         if isinstance(base, DDPM) and getattr(self.network, "time_scale", 1.0) > 1:
             raise ValueError(
                 "the clock of the path DDPM counts its steps already; set network.time_scale=1"
+            )
+        looks = self.training.image_loss is not None and not self.process.path.wants_energies
+        if looks and self.process.first_time:
+            raise ValueError(
+                f"training.image_loss looks at t = 0, where {self.process.prediction} does not say "
+                "what the data are; predict velocity or data"
             )
         self.sampling.require(self.process)
         return self
@@ -222,8 +236,9 @@ class Recipe(Part):
     def asked(self, values: Mapping[str, Tensor]) -> list[str]:
         """The modality that each row of values is to become; the first where that is not known."""
         rows = len(next(iter(values.values())))
-        known = values[self.target][:, 0] if self.target in values else torch.zeros(rows)
-        return [self.targets[int(index)] for index in known.nan_to_num(0.0).tolist()]
+        if len(self.targets) == 1 or self.target not in values:
+            return [self.targets[0]] * rows
+        return [self.targets[int(i)] for i in values[self.target][:, 0].nan_to_num(0.0).tolist()]
 
     @property
     def covariates(self) -> tuple[Covariate, ...]:

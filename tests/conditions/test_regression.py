@@ -99,8 +99,58 @@ def test_a_subject_without_an_image_serves_the_other_fits() -> None:
 
 
 def test_what_nobody_has_cannot_be_fitted() -> None:
-    with pytest.raises(RecipeError, match="nobody has t1w beside t1c"):
+    with pytest.raises(RecipeError, match="nobody has t1c beside flair or t1w or t2w"):
         Regression().fit(named([subject(7, missing=("t1c",))]), NAMES, NAMES)
+
+
+def test_a_subset_that_nobody_has_falls_back_to_a_smaller_one() -> None:
+    halves = [subject(1, missing=("t2w",)), subject(2, missing=("flair",))]
+    fitted = PLAIN.fit(named(halves), ("t1w",), NAMES)
+    assert fitted.fits is not None
+    assert ("t1c", "t2w", "flair") not in {fit.images for fit in fitted.fits}
+    new = subject(3)
+    fewer = {**new, "flair": torch.full_like(new["flair"], torch.nan)}
+    assert torch.equal(fitted(new, "t1w"), fitted(fewer, "t1w"))
+
+
+def test_a_target_that_reaches_further_than_the_images_teaches_nothing_of_it() -> None:
+    image = torch.zeros(1, 16, 16, 16)
+    image[:, 4:12, 4:12, 4:12] = 0.2 + 0.6 * torch.rand(1, 8, 8, 8)
+    wide = torch.full_like(image, 0.9)
+    wide[:, 4:12, 4:12, 4:12] = 0.5 * image[:, 4:12, 4:12, 4:12]
+    cut = torch.where(image > 0, wide, 0.0)
+    fits = [
+        Regression(levels=2, folds=1).fit(
+            [("a", {"t1w": image, "t2w": target})], ("t2w",), ("t1w",)
+        )
+        for target in (wide, cut)
+    ]
+    assert fits[0] == fits[1]
+
+
+def test_autocasting_does_not_move_the_guess() -> None:
+    new = subject(9)
+    plain = WIDE(new, "flair")
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(WIDE(new, "flair"), plain)
+
+
+def test_a_mirrored_head_has_a_mirrored_guess_on_any_even_grid() -> None:
+    new = {n: torch.nn.functional.pad(v, (0, 0, 0, 1, 0, 4)) for n, v in subject(9).items()}
+    mirrored = {name: volume.flip(1) for name, volume in new.items()}
+    torch.testing.assert_close(WIDE(mirrored, "t2w").flip(1), WIDE(new, "t2w"), rtol=0, atol=1e-6)
+
+
+def test_images_pass_the_fold_on() -> None:
+    regression = Regression(levels=0, folds=3)
+    persons = named([subject(seed) for seed in range(6)])
+    fitted = regression.fit(persons, ("t1w",), NAMES)
+    images = Images(modalities=NAMES, regression=fitted)
+    values = {name: volume[None] for name, volume in persons[0][1].items()}
+    fold = regression.fold(persons[0][0])
+    guess = images.known(values, ["t1w"], (0.0, 1.0), [fold])
+    assert torch.equal(guess[0], fitted(persons[0][1], "t1w", fold))
+    assert not torch.equal(guess, images.known(values, ["t1w"], (0.0, 1.0)))
 
 
 def test_before_it_is_fitted_it_says_so() -> None:

@@ -1,5 +1,6 @@
 """Runs of models that hear images: any subset, any target, a label map."""
 
+import math
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -10,18 +11,23 @@ import torch
 from watching import signal_at
 
 from brainweave.conditions import Category, Images, Mask
+from brainweave.conditions.regression import Regression
 from brainweave.data.augment import Augment
 from brainweave.data.cohort import Cohort
 from brainweave.data.phantom import write_phantoms
 from brainweave.data.volume import Volume
-from brainweave.errors import CohortError, Interrupted
+from brainweave.errors import CohortError, Interrupted, RecipeError
 from brainweave.generator import Generator
+from brainweave.image_loss import ImageLoss
 from brainweave.membership import losses
 from brainweave.processes.frequency import FrequencyAdaptive
 from brainweave.processes.process import Process
 from brainweave.processes.sources import Informed
+from brainweave.progress import Reporter
 from brainweave.recipe import Recipe, Sampling
+from brainweave.representations import Haar
 from brainweave.training.run import train
+from brainweave.tuning import tune
 
 NAMES = ("t1w", "t2w", "flair")
 
@@ -131,3 +137,89 @@ def test_a_subject_with_one_image_is_refused(contrasts: Cohort, tmp_path: Path) 
     cohort = Cohort([lonely, *contrasts[2:]])
     with pytest.raises(CohortError, match="only t1w: nothing to make it from"):
         train(any_to_any(), cohort, tmp_path / "run", device="cpu", show=False)
+
+
+def test_a_label_map_is_no_image_to_make_a_target_from(contrasts: Cohort, tmp_path: Path) -> None:
+    shown = {name: contrasts[1].images[name] for name in ("t1w", "seg")}
+    cohort = Cohort([replace(contrasts[1], images=shown), *contrasts[2:]])
+    recipe = any_to_any()
+    both = recipe.replace(conditions=(*recipe.conditions, Mask(name="seg", labels=(1, 2))))
+    with pytest.raises(CohortError, match="only t1w: nothing to make it from"):
+        train(both, cohort, tmp_path / "run", device="cpu", show=False)
+
+
+def test_tuned_grids_survive_the_same_command(run: Path, contrasts: Cohort) -> None:
+    tune(run, contrasts, [2], volumes=2, count=8, device="cpu", reporter=Reporter(quiet=True))
+    found = Generator.load(run).recipe.sampling.grids
+    train(any_to_any(), contrasts, run, device="cpu", show=False)
+    assert Generator.load(run).recipe.sampling.grids == found
+    assert len(found) == 1
+
+
+def test_offsets_that_are_given_are_compared(contrasts: Cohort, tmp_path: Path) -> None:
+    recipes = [
+        any_to_any().replace(process=Process(path=FrequencyAdaptive(offsets=(offset,) * 8)))
+        for offset in (0.0, 3.0)
+    ]
+    train(recipes[0], contrasts, tmp_path / "run", device="cpu", show=False)
+    with pytest.raises(RecipeError, match=r"process\.path.* was"):
+        train(recipes[1], contrasts, tmp_path / "run", device="cpu", show=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"conditions": (*any_to_any().conditions, Images(name="b", modalities=("pd",)))}, "one"),
+        (
+            {
+                "process": Process(),
+                "conditions": (
+                    Category(name="modality", values=NAMES),
+                    Images(modalities=NAMES, regression=Regression()),
+                ),
+            },
+            "regression is where",
+        ),
+        (
+            {
+                "conditions": (
+                    Category(name="modality", values=NAMES),
+                    Images(modalities=NAMES, required=True),
+                )
+            },
+            "is made and",
+        ),
+    ],
+)
+def test_recipes_that_contradict_themselves_are_refused(
+    changes: dict[str, object], text: str
+) -> None:
+    with pytest.raises(RecipeError, match=text):
+        any_to_any().replace(**changes)
+
+
+def test_a_fixed_target_may_stand_among_its_images() -> None:
+    recipe = tiny.recipe().replace(
+        process=Process(source=Informed()), conditions=(Images(modalities=("t1w", "t2w")),)
+    )
+    volume = torch.rand(2, 1, 16, 16, 16) * 2 - 1
+    made = Generator(recipe.replace(representation=Haar())).sample(
+        {"t1w": torch.full_like(volume, torch.nan), "t2w": volume}, [0, 1]
+    )
+    assert made.isfinite().all()
+
+
+def test_background_labels_are_no_head(contrasts: Cohort) -> None:
+    recipe = any_to_any()
+    conditions = (*recipe.conditions, Mask(name="seg", labels=(1, 2)))
+    training = recipe.training.replace(image_loss=ImageLoss(free=0))
+    model = Generator(
+        recipe.replace(conditions=conditions, training=training, representation=Haar())
+    )
+    volume = torch.full((1, 1, 16, 16, 16), -1.0)
+    volume[..., 4:8, 4:8, 4:8] = 0.0
+    values = {**dict.fromkeys(NAMES, volume), "seg": torch.zeros_like(volume)}
+    judge = model._judge(volume, values)
+    assert judge is not None
+    off = model.recipe.representation.encode(volume + 0.2)
+    assert float(judge(off)) == pytest.approx(math.log(0.01), abs=1e-3)

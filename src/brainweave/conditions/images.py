@@ -65,10 +65,11 @@ class Images(Condition):
         shown = {name: (values[name] - low) / (high - low) for name in self.modalities}
         if self.regression is None:
             return torch.stack(list(shown.values())).nanmean(0).nan_to_num(0.0) * (high - low) + low
-        rows = [
-            {name: volume[row] for name, volume in shown.items()} for row in range(len(targets))
+        folds = without or [None] * len(targets)
+        guess = [
+            self.regression({name: volume[row] for name, volume in shown.items()}, target, fold)
+            for row, (target, fold) in enumerate(zip(targets, folds, strict=True))
         ]
-        guess = [self.regression(row, name) for row, name in zip(rows, targets, strict=True)]
         return torch.stack(guess) * (high - low) + low
 
     def require(self, values: Volumes, *, one: bool) -> None:

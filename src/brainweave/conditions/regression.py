@@ -59,34 +59,44 @@ class Regression(Part):
         modalities: Sequence[str],
     ) -> "Regression":
         """On persons and their volumes, each counted alike; everybody serves every fit that they
-        have all images of. Raises RecipeError for a target and subset that nobody has."""
+        have all images of. Raises RecipeError for a target that nobody has beside another image."""
         names = tuple(dict.fromkeys((*targets, *modalities)))
-        moments = [(self.fold(person), self._moments(v, names)) for person, v in subjects]
-        fits = []
+        moments = [
+            (self.fold(person), {t: self._moments(volumes, names, t) for t in targets})
+            for person, volumes in subjects
+        ]
+        fits: list[Fit] = []
         for target in targets:
-            others = [name for name in modalities if name != target]
-            for size in range(1, len(others) + 1):
-                for images in combinations(others, size):
-                    fits += self._fitted(moments, names, target, images)
+            own, others = [(f, m[target]) for f, m in moments], set(modalities) - {target}
+            wanted = [i for n in range(len(others)) for i in _chosen(names, others, n + 1)]
+            found = [fit for images in wanted for fit in self._fitted(own, names, target, images)]
+            if not found:
+                raise RecipeError(
+                    f"nobody has {target} beside {' or '.join(sorted(others))}: leave it out of "
+                    "the modalities, or the regression out of the recipe (regression=none)"
+                )
+            fits += found
         return self.replace(fits=tuple(fits))
 
     def __call__(
         self, volumes: Volumes, target: str, without: int | None = None
     ) -> Float[Tensor, "1 i j k"]:
         """The guess of one subject's `target` from its images that are there, in [0, 1], 0 outside
-        the head. without: a fold that had no part, if there are others. Raises RecipeError where
-        there is no fit for them."""
+        the head; from the most of them that there is a fit for. without: a fold that had no part,
+        if there are others. Raises RecipeError where there is no fit for any."""
         if self.fits is None:
             raise RecipeError("the regression has not been fitted; training does it before step 1")
-        there = [n for n, v in volumes.items() if n != target and not bool(v.isnan().any())]
-        own = [f for f in self.fits if f.target == target and set(f.images) == set(there)]
-        by_fold = {fit.without: fit for fit in own}
-        fit = by_fold.get(without, by_fold.get(None))
-        if fit is None:
-            raise RecipeError(f"no fit of {target} from {', '.join(there) or 'nothing'}")
-        images = torch.cat([volumes[name] for name in fit.images])
-        terms = self._terms(images).flatten(1)
-        guess = _quadratic(terms, terms.new_tensor(fit.coefficients))
+        there = {n for n, v in volumes.items() if n != target and not bool(v.isnan().any())}
+        own = [f for f in self.fits if f.target == target and set(f.images) <= there]
+        if not own:
+            raise RecipeError(f"no fit of {target} from {', '.join(sorted(there)) or 'nothing'}")
+        most = max(own, key=lambda fit: len(fit.images)).images
+        by_fold = {fit.without: fit for fit in own if fit.images == most}
+        fit = by_fold.get(without, by_fold[None])
+        images = torch.cat([volumes[name] for name in fit.images]).float()
+        with torch.autocast(images.device.type, enabled=False):
+            terms = self._terms(images).flatten(1)
+            guess = _quadratic(terms, terms.new_tensor(fit.coefficients))
         head = (images > 0).any(0, keepdim=True)
         return torch.where(head, guess.reshape(head.shape).clamp(0, 1), 0.0)
 
@@ -96,26 +106,39 @@ class Regression(Part):
 
     def _terms(self, images: Float[Tensor, "n i j k"]) -> Float[Tensor, "f i j k"]:
         """The images, then at every scale their means around each voxel and the share of head."""
-        found, size = [images], images.shape[1:]
+        found, (i, j, k) = [images], images.shape[1:]
         head = (images > 0).any(0, keepdim=True).to(images)
-        x = torch.cat([images * head, head])[None]
+        margins = [-edge % 2 ** max(self.levels - 1, 0) for edge in (i, j, k)]
+        before = [margin // 2 for margin in margins]
+        sides = zip(reversed(before), reversed(margins), strict=True)  # the last axis first
+        padding = [width for low, margin in sides for width in (low, margin - low)]
+        x = F.pad(torch.cat([images * head, head])[None], padding)
+        size = x.shape[2:]
+        inner = [slice(low, low + edge) for low, edge in zip(before, (i, j, k), strict=True)]
         for level in range(self.levels):
             x = _smoothed(x)
             full = F.interpolate(x, size=size, mode="trilinear")[0] if level else x[0]
+            full = full[:, inner[0], inner[1], inner[2]]
             found += [full[:-1] / full[-1:].clamp(min=EMPTY), full[-1:]]
             halves = tuple(2 if edge > 1 else 1 for edge in x.shape[2:])
             x = F.avg_pool3d(x, halves, ceil_mode=True, count_include_pad=False)
         return torch.cat(found)
 
-    def _moments(self, volumes: Volumes, names: Sequence[str]) -> dict[str, Tensor]:
-        """Mean products of all regressors over the head of a subject; which images it has."""
-        shown = torch.cat([volumes[name] for name in names])
+    def _moments(self, volumes: Volumes, names: Sequence[str], target: str) -> dict[str, Tensor]:
+        """Mean products of all regressors over the head of a subject; which images it has.
+
+        The head is that of all images but the target, which is not there to be looked at."""
+        shown = torch.cat([volumes[name] for name in names]).float()
         there = ~shown.isnan().flatten(1).any(1)
         shown = shown.nan_to_num(0.0)
-        terms = self._terms(shown)[:, (shown > 0).any(0)]
+        others = [index for index, name in enumerate(names) if name != target]
+        head = (shown[others] > 0).any(0)
+        terms = self._terms(shown * head)[:, head]
+        if not terms.shape[1]:
+            there = torch.zeros_like(there)  # an empty head says nothing
         terms = terms[:, :: max(1, terms.shape[1] // VOXELS)].double()
         regressors = _products(terms)
-        return {"mean": regressors @ regressors.T / terms.shape[1], "there": there}
+        return {"mean": regressors @ regressors.T / max(1, terms.shape[1]), "there": there}
 
     def _fitted(
         self,
@@ -124,11 +147,9 @@ class Regression(Part):
         target: str,
         images: Sequence[str],
     ) -> list[Fit]:
-        """One target from one set of images: on all, then on all but each fold."""
+        """One target from one set of images: on all that have them, then on all but each fold."""
         needed = [names.index(name) for name in (*images, target)]
         usable = [(fold, m["mean"]) for fold, m in moments if bool(m["there"][needed].all())]
-        if not usable:
-            raise RecipeError(f"nobody has {target} beside {' and '.join(images)}: nothing to fit")
         own, wanted, fits = self._places(names, images), 1 + names.index(target), []
         for without in (None, *range(self.folds if self.folds > 1 else 0)):
             rest = [mean for fold, mean in usable if fold != without]
@@ -141,7 +162,7 @@ class Regression(Part):
 
     def _solved(self, left: Float[Tensor, "r r"], right: Float[Tensor, "r"]) -> tuple[float, ...]:
         """The coefficients, rounded so that they are short to write down."""
-        penalty = self.ridge * left.diagonal()
+        penalty = (self.ridge * left.diagonal()).clamp(min=1e-12)
         penalty[0] = 0  # the constant
         weights = torch.linalg.solve(left + penalty.diag(), right)
         return tuple(float(f"{weight:.7g}") for weight in weights.tolist())
@@ -159,6 +180,11 @@ class Regression(Part):
         place = {(i, j): index for index, (i, j) in enumerate(pairs)}
         products = [(terms[i], terms[j]) for i in range(len(terms)) for j in range(i, len(terms))]
         return [0, *(1 + t for t in terms), *(1 + count + place[min(p), max(p)] for p in products)]
+
+
+def _chosen(names: Sequence[str], some: set[str], size: int) -> list[tuple[str, ...]]:
+    """Every set of so many of `some`, in the order of `names`."""
+    return list(combinations([name for name in names if name in some], size))
 
 
 def _products(terms: Float[Tensor, "f v"]) -> Float[Tensor, "r v"]:

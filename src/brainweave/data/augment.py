@@ -77,7 +77,13 @@ class Augment(Part):
             return x
         outside = background[:, None, None, None]
         mode = "nearest" if labels else "bilinear"
-        return _move(x - outside, self._matrix(random), mode) + outside
+        matrix = self._matrix(random)
+        moved = _move(x - outside, matrix, mode) + outside
+        if labels:
+            return moved
+        # interpolation would widen the head by a rim of faint voxels
+        head = _move((x != outside).to(x), matrix, "nearest") > 0
+        return torch.where(head, moved, outside)
 
     def toned(
         self,

@@ -26,6 +26,7 @@ def problems(
     ranges: Ranges,
     categories: Categories,
     inputs: tuple[str, ...] = (),
+    labels: tuple[str, ...] = (),
     every: bool = False,
 ) -> Iterator[str]:
     """One text per problem, looked for as they are asked for: headers are opened one by one."""
@@ -45,7 +46,8 @@ def problems(
         yield from _out_of_range(subject, targets[0], ranges)
         yield from _out_of_categories(subject, targets[0], categories)
         yield from _unreadable(subject, targets, inputs)
-        yield from _nothing_beside(subject, targets, inputs, every)
+        images = tuple(name for name in inputs if name not in labels)
+        yield from _nothing_beside(subject, targets, images or inputs, every)
 
 
 def refuse(source: str, found: Iterator[str]) -> None:

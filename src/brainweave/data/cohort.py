@@ -182,11 +182,13 @@ class Cohort(Sequence[Subject]):
         ranges: Ranges | None = None,
         categories: Categories | None = None,
         inputs: tuple[str, ...] = (),
+        labels: tuple[str, ...] = (),
         every: bool = False,
     ) -> None:
         """Opens every header of `targets` and `inputs` and looks at every covariate named.
 
-        inputs: modalities that a target is made from, on the same grid; `every`: all of them.
+        inputs: modalities that a target is made from, on the same grid, `labels` among them label
+        maps; every: all of them are needed.
         Raises CohortError with the first problem and how many more there are: an id used twice,
         a missing or unreadable image, a value out of its range or none of its categories, a
         covariate that everybody lacks. A value missing here and there is no problem, nor is a
@@ -195,7 +197,7 @@ class Cohort(Sequence[Subject]):
         from brainweave.data.check import problems, refuse
 
         wanted = (targets,) if isinstance(targets, str) else targets
-        found = problems(self, wanted, ranges or {}, categories or {}, inputs, every)
+        found = problems(self, wanted, ranges or {}, categories or {}, inputs, labels, every)
         refuse(self.source, found)
 
     def grids(self, targets: str | tuple[str, ...]) -> dict[str, Grid]:

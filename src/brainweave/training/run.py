@@ -144,8 +144,12 @@ def _known(recipe: Recipe, folder: Path, states: States) -> Recipe | None:
     begun = load_recipe(folder)
     free = {name: getattr(recipe.training, name) for name in flexible(begun.training)}
     labels = {name: getattr(recipe, name) for name in LABELS}
+    if not recipe.sampling.grids:  # those that `tune` found stay
+        labels["sampling"] = recipe.sampling.replace(grids=begun.sampling.grids)
     known = begun.replace(training=begun.training.replace(**free), **labels)
-    rows = difference(known.unfitted(), recipe.unfitted())
+    rows = difference(known.unfitted(), recipe.replace(**labels).unfitted())
+    if getattr(recipe.process.path, "offsets", None) is not None:  # given, not measured
+        rows += difference(known.process.path, recipe.process.path, "process.path")
     if recipe.template is not None:
         rows += difference(known.template, recipe.template, "template")
     if rows:

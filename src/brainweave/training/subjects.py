@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from brainweave.conditions.covariates import Category, Scalar
 from brainweave.data.check import owner
-from brainweave.data.cohort import Cohort
+from brainweave.data.cohort import Categories, Cohort, Ranges
 from brainweave.data.intensity import ZScore
 from brainweave.data.table import missing
 from brainweave.errors import CohortError, RecipeError
@@ -68,19 +68,31 @@ def check(recipe: Recipe, parts: Splits) -> None:
     if recipe.training.patience and not parts.val:
         raise RecipeError("training.patience needs validation subjects; set training.validation")
     known = [c for c in recipe.covariates if c.name != recipe.target]
-    every = recipe.images is not None and recipe.images.required
+    ranges = {c.name: (c.low, c.high) for c in known if isinstance(c, Scalar)}
+    categories = {c.name: c.values for c in known if isinstance(c, Category)}
     for part in parts:
         if part:
-            part.check(
-                recipe.targets,
-                ranges={c.name: (c.low, c.high) for c in known if isinstance(c, Scalar)},
-                categories={c.name: c.values for c in known if isinstance(c, Category)},
-                inputs=recipe.inputs,
-                every=every,
-            )
+            check_files(recipe, part, ranges, categories)
     for condition in known:
         if not getattr(condition, "learned_null", True):
             _require_all(condition.name, recipe.targets[0], parts)
+
+
+def check_files(
+    recipe: Recipe,
+    cohort: Cohort,
+    ranges: Ranges | None = None,
+    categories: Categories | None = None,
+) -> None:
+    """Raises CohortError where files that the recipe's targets and conditions need are wanting."""
+    cohort.check(
+        recipe.targets,
+        ranges=ranges,
+        categories=categories,
+        inputs=recipe.inputs,
+        labels=recipe.labels,
+        every=recipe.images is not None and recipe.images.required,
+    )
 
 
 def _require_all(name: str, target: str, parts: Splits) -> None:

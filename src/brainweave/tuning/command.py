@@ -15,10 +15,12 @@ from brainweave.model_folder import RECIPE, WEIGHTS
 from brainweave.part import to_dict
 from brainweave.processes import grids
 from brainweave.progress import Reporter
+from brainweave.training.subjects import check_files
 from brainweave.tuning.objective import Objective
 from brainweave.tuning.search import cheapest, nearest, places, refined
 
 REPORT = "tuning.json"
+GAIN = 0.01  # dB that another grid than the even one must bring
 SHIFTS = (0.25, 0.5, 2.0, 4.0)
 
 
@@ -63,8 +65,7 @@ def tune(  # noqa: PLR0913 - one per option
     generator = Generator.load(model, usable(device))
     recipe = generator.recipe
     named = cohort.select(split="val") if any(s.split == "val" for s in cohort) else cohort
-    every = recipe.images is not None and recipe.images.required
-    named.check(recipe.targets, inputs=recipe.inputs, every=every)
+    check_files(recipe, named)
     objective = Objective(generator, recipe.dataset(named), volumes, teacher, seed)
     first = recipe.process.first_time
     choice = places(recipe.process.path, first, count)
@@ -79,7 +80,7 @@ def tune(  # noqa: PLR0913 - one per option
         best, least = refined(min(tried)[1], choice, objective.cost)
         before = recipe.sampling.replace(steps=number).times(recipe.process)[:-1].tolist()
         plain = objective.psnr(even)
-        times = tuple(choice[i] for i in best) if -least > plain else even
+        times = tuple(choice[i] for i in best) if -least > plain + GAIN else even
         score = max(-least, plain)
         found.append(Tuned(number, plain, objective.psnr(tuple(before)), score, times))
         reporter.advance(f"{number} steps: {plain:.2f} to {score:.2f} dB")
