@@ -1,7 +1,7 @@
 """Generation as a job: items in, NIfTI and provenance out, resumable and in shards."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -163,16 +163,10 @@ class Job:
 
     def _summarise(self) -> None:
         """participants.tsv over all of ours in the folder by now, montage.png over the plan's."""
-        conditions = [condition.name for condition in self.recipe.covariates]
-        there = {path: facts(path) for path in sorted(self.folder.glob("*.nii.gz"))}
-        rows = [
-            [self._stem(path), path.name, str(known["seed"]), "1"]
-            + [written(known["conditions"].get(name)) for name in conditions]
-            for path, known in there.items()
-            if known
-        ]
-        columns = ["participant_id", "file", "seed", "synthetic", *conditions]
-        write_table(self.folder / "participants.tsv", columns, rows)
+        listed: dict[Path, dict[str, Any]] | None = None
+        while listed != (there := self._there()):  # another shard may end while this one writes
+            self._tabulate(there)
+            listed = there
         shown = [path for item in self.plan if there.get(path := self.path(item))][:_SHOWN]
         if shown:
             montage(
@@ -182,6 +176,22 @@ class Job:
                 title=f"SYNTHETIC  {self.recipe.name}",
                 window=(0.0, 1.0),
             )
+
+    def _there(self) -> dict[Path, dict[str, Any]]:
+        """What the sidecar of every volume in the folder says."""
+        return {path: facts(path) for path in sorted(self.folder.glob("*.nii.gz"))}
+
+    def _tabulate(self, there: Mapping[Path, Mapping[str, Any]]) -> None:
+        """participants.tsv of those that are ours."""
+        conditions = [condition.name for condition in self.recipe.covariates]
+        rows = [
+            [self._stem(path), path.name, str(known["seed"]), "1"]
+            + [written(known["conditions"].get(name)) for name in conditions]
+            for path, known in there.items()
+            if known
+        ]
+        columns = ["participant_id", "file", "seed", "synthetic", *conditions]
+        write_table(self.folder / "participants.tsv", columns, rows)
 
 
 def _header(table: Path) -> list[str]:
