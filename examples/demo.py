@@ -37,7 +37,8 @@ def main(folder: Path) -> None:
             labels.append(f"{age} y, {kind}")
     title = "SYNTHETIC  above: shipped weights, below: trained on phantoms just now"
     montage(volumes, picture, labels=labels, title=title, window=(0, 1), columns=len(AGES))
-    print(f"\n{time.monotonic() - began:.0f} s. Look at {picture} and completed/montage.png beside it")
+    print(f"\n{time.monotonic() - began:.0f} s. Look at {picture} and completed/montage.png in")
+    print(f"{folder}, where the volumes are:")
     print(f"  {folder}/brains  five ages of one synthetic head, from the weights in the package")
     print(f"  {folder}/heads   the same of the model trained in {folder}/run on {folder}/phantoms")
     print(f"  {folder}/completed  the t1c of two phantoms, made from their t1w, t2w and flair")
