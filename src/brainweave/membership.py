@@ -32,7 +32,7 @@ def losses(
 
     Noise depends on (seed, time, draw) alone and is the same for all volumes: what it adds to a
     loss is then alike for members and others, and the order of the cohort does not matter.
-    Raises CheckpointError for no model, CohortError or VolumeError for an unusable subject.
+    Raises CheckpointError for no model, CohortError or VolumeError for unusable subjects.
     """
     where = device or ("cuda" if torch.cuda.is_available() else "cpu")
     generator = Generator.load(Path(model), where)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from brainweave.data.cohort import Cohort, Subject
-from brainweave.errors import CohortError, EvaluationError, VolumeError
+from brainweave.errors import CohortError, EvaluationError
 from brainweave.evaluation.membership import membership
 from brainweave.generator import Generator
 from brainweave.membership import losses
@@ -103,14 +103,14 @@ def test_another_seed_is_another_noise(model, cohort):
 
 def test_a_subject_without_the_target_is_refused(model, cohort):
     lacking = Cohort([Subject(id="x", images={"t2w": Path("x.nii.gz")})])
-    with pytest.raises(CohortError, match="'x' first, have no 't1w'"):
+    with pytest.raises(CohortError, match="'x' has no 't1w'"):
         losses(model, lacking)
-    with pytest.raises(CohortError, match="nobody has"):
+    with pytest.raises(CohortError, match="cohort is empty"):
         losses(model, cohort[:0])
 
 
 def test_a_broken_file_is_named(model, tmp_path):
     path = tmp_path / "broken.nii.gz"
     path.write_bytes(b"no volume")
-    with pytest.raises(VolumeError, match="broken"):
+    with pytest.raises(CohortError, match="broken"):
         losses(model, Cohort([Subject(id="x", images={"t1w": path})]))
