@@ -1,5 +1,8 @@
 """How volumes are drawn from a model, as one frozen value."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor
@@ -60,6 +63,27 @@ class Sampling(Part):
         for times in self.grids:
             grids.listed(times)
         return self
+
+    def told(
+        self,
+        *,
+        steps: int | None = None,
+        sampler: str | None = None,
+        guidance: float | None = None,
+        times: Sequence[float] | None = None,
+    ) -> "Sampling":
+        """This sampling with what a user says in place of what it had. times: where the steps
+        begin, which says how many there are. Raises RecipeError where both are given."""
+        said = {"steps": steps, "sampler": sampler, "guidance": guidance}
+        changes: dict[str, Any] = {name: word for name, word in said.items() if word is not None}
+        if sampler not in (None, self.sampler):
+            changes["eta"] = None
+        if times is not None:
+            if steps is not None:
+                raise RecipeError("--times says how many steps there are; leave --steps out")
+            begin = tuple(time for time in times if time != 1)
+            changes |= {"grids": (begin,), "steps": len(begin)}
+        return self.replace(**changes)
 
     def require(self, process: Process) -> None:
         """Raises RecipeError for a sampler that draws noise anew where the path did not begin as

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from drawing import drawing, seeded, start
 from torch import Tensor
 
 from brainweave.processes import exact, grids
@@ -93,16 +94,3 @@ def test_steps_of_a_kept_chain_are_steps_of_the_chain() -> None:
         for path, times in grid.items()
     )
     torch.testing.assert_close(x, y, atol=1e-12, rtol=0)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def start() -> Tensor:
-    return torch.randn(2, 4, 5, generator=seeded(), dtype=torch.float64)
-
-
-def drawing(seed: int):
-    generator = seeded(seed)
-    return lambda like: torch.randn(like.shape, generator=generator, dtype=like.dtype)

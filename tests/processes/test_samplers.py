@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from drawing import drawing, seeded, start
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -38,19 +39,6 @@ SCHEDULES = {
 }
 each_path = pytest.mark.parametrize("path", PATHS, ids=lambda p: type(p).__name__)
 each_sampler = pytest.mark.parametrize("sampler", SAMPLERS)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def start() -> Tensor:
-    return torch.randn(2, 4, 5, generator=seeded(), dtype=torch.float64)
-
-
-def drawing(seed: int):
-    generator = seeded(seed)
-    return lambda like: torch.randn(like.shape, generator=generator, dtype=like.dtype)
 
 
 @each_path

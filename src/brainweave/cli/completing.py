@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from brainweave.errors import RecipeError
+from brainweave.cli import words
 
 app = typer.Typer()
 
@@ -52,15 +52,5 @@ def complete(  # noqa: PLR0913 - one per option
     request = locals()
     from brainweave.completion import Completion, complete
 
-    words = {"match": tuple(match or ()), "only": tuple(filter(None, only.split(",")))}
-    complete(Completion(**{**request, **words, "times": _times(times)}))
-
-
-def _times(text: str | None) -> tuple[float, ...] | None:
-    """Numbers between commas."""
-    if text is None:
-        return None
-    try:
-        return tuple(map(float, text.split(",")))
-    except ValueError:
-        raise RecipeError(f"--times {text}: numbers from 0 to 1 are needed, as 0,0.5") from None
+    told = {"match": tuple(match or ()), "only": tuple(filter(None, only.split(",")))}
+    complete(Completion(**{**request, **told, "times": words.times(times)}))

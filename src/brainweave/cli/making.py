@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from brainweave.cli import words as words_of
 from brainweave.errors import OutputError, RecipeError
 
 app = typer.Typer()
@@ -53,6 +54,9 @@ def generate(  # noqa: PLR0913 - one per option
     seed: Annotated[int, typer.Option(help="Seed of the first; a seed names a head.")] = 0,
     cohort: Annotated[Path | None, typer.Option(help="A CSV or TSV: one volume per row.")] = None,
     steps: Annotated[int | None, typer.Option(help="Sampler steps.")] = None,
+    times: Annotated[
+        str | None, typer.Option(help="Where the steps begin, as 0,0.5: two steps.")
+    ] = None,
     sampler: Annotated[
         str | None, typer.Option(help="euler, heun, ddim, ancestral, dpmpp_2m, reference.")
     ] = None,
@@ -72,7 +76,7 @@ def generate(  # noqa: PLR0913 - one per option
     request = locals()
     from brainweave.generation.command import Request, generate
 
-    generate(Request(**request))
+    generate(Request(**{**request, "times": words_of.times(times)}))
 
 
 @app.command(epilog="Example: brainweave recipes flowlet flowlet_plus")

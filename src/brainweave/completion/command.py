@@ -4,7 +4,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from brainweave.completion import check
 from brainweave.completion.cases import Case, cases, find, require_apart
@@ -91,16 +90,9 @@ def complete(request: Completion) -> list[Path]:
 
 def _options(request: Completion, recipe: Recipe) -> Completing:
     """Raises RecipeError for an option that is unknown or out of range."""
-    named = {"steps": request.steps, "sampler": request.sampler}
-    changes: dict[str, Any] = {name: word for name, word in named.items() if word is not None}
-    if request.sampler not in (None, recipe.sampling.sampler):
-        changes["eta"] = None
-    if request.times is not None:
-        if request.steps is not None:
-            raise RecipeError("--times says how many steps there are; leave --steps out")
-        times = tuple(time for time in request.times if time != 1)
-        changes |= {"grids": (times,), "steps": len(times)}
-    sampling = recipe.sampling.replace(**changes)
+    sampling = recipe.sampling.told(
+        steps=request.steps, sampler=request.sampler, times=request.times
+    )
     recipe.replace(sampling=sampling)  # some go with some sources only
     return Completing(
         sampling=sampling,

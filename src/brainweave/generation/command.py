@@ -1,6 +1,6 @@
 """A request as a user words it: which model, which conditions, how; checked, then made."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -28,6 +28,7 @@ class Request:
     seed: int = 0
     cohort: Path | None = None
     steps: int | None = None
+    times: Sequence[float] | None = None
     sampler: str | None = None
     guidance: float | None = None
     listen: str = "both"
@@ -72,8 +73,13 @@ def _items(request: Request, recipe: Recipe, assignments: list[str]) -> list[Ite
 
 
 def _options(request: Request, recipe: Recipe) -> Options:
-    named = {"steps": request.steps, "sampler": request.sampler, "guidance": request.guidance}
-    sampling = recipe.sampling.replace(**{k: v for k, v in named.items() if v is not None})
+    sampling = recipe.sampling.told(
+        steps=request.steps,
+        sampler=request.sampler,
+        guidance=request.guidance,
+        times=request.times,
+    )
+    sampling.times(recipe.process)  # refuses what goes with other processes only
     knows_null = recipe.training.drop_conditions > 0 or not recipe.conditions
     if sampling.guidance not in (0, 1) and not knows_null:
         raise RecipeError(
