@@ -12,11 +12,11 @@ SOURCE = Path(brainweave.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 LAYERS = [
     {"errors", "version"},
-    {"part", "progress", "device"},
+    {"part", "progress", "device", "lean"},
     {"data", "processes"},
     {"representations", "conditions"},
     {"networks", "sampling", "image_loss"},
-    {"recipe"},
+    {"recipe", "compression"},
     {"model_folder"},
     {"generator"},
     {"weights", "cost", "recipes", "provenance"},

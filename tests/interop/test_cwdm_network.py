@@ -5,9 +5,9 @@ import pytest
 import torch
 from plain_cwdm import Weights
 
+from brainweave import lean
 from brainweave.errors import CheckpointError, ShapeError
 from brainweave.interop.cwdm import network
-from brainweave.networks import lean
 
 CONFIG = {
     "num_channels": 8,

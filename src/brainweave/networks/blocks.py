@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from brainweave.networks import lean
+from brainweave import lean
 
 Resample = Literal["halve", "double"]
 Modulation = Literal["scale_shift", "shift"]

@@ -7,8 +7,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from brainweave import lean
 from brainweave.conditions.base import Signal
-from brainweave.networks import lean
 from brainweave.networks.base import NetworkConfig
 from brainweave.networks.blocks import (
     AttentionBlock,

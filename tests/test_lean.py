@@ -6,9 +6,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from brainweave import lean
 from brainweave.conditions import Signal
 from brainweave.cost import Live
-from brainweave.networks import UNet, UNetConfig, lean
+from brainweave.networks import UNet, UNetConfig
 
 BASE = UNetConfig(
     width=8,
