@@ -49,7 +49,7 @@ def main() -> None:
     print(f"| cWDM | {counted(base, base.preprocess.shape, all_)} | | | | |")
     for model in [asked.model] if asked.model else random(asked, subject):
         recipe = load_recipe(model)
-        frame = frame_of(list(inputs.values()), recipe.preprocess, recipe.factor, asked.frame)
+        frame = frame_of(list(inputs.values()), recipe.preprocess, recipe.factors, asked.frame)
         out = asked.out / f"made-{model.name}"
         used = complete(model, asked, target, out)
         like = next(iter(inputs.values()))
@@ -95,7 +95,8 @@ def random(asked: argparse.Namespace, subject: Subject) -> Iterator[Path]:
     """Models of the recipes with random weights; statistics are those of the case's middle."""
     for name in asked.recipes:
         recipe = build(name, [])
-        edge = -(-32 // recipe.factor) * recipe.factor
+        factor = max(recipe.factors)
+        edge = -(-32 // factor) * factor
         small = recipe.replace(preprocess=recipe.preprocess.replace(shape=(edge,) * 3))
         cohort = Cohort([subject])
         template = next(iter(cohort.grids(recipe.targets).values()))

@@ -12,23 +12,23 @@ SOURCE = Path(brainweave.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 LAYERS = [
     {"errors", "version"},
-    {"part", "progress", "device", "lean"},
+    {"part", "progress", "device", "lean", "backbones"},
     {"data", "processes"},
     {"representations", "conditions"},
-    {"networks", "sampling", "image_loss"},
+    {"networks", "sampling", "image_loss", "fitting"},
     {"recipe", "compression"},
-    {"model_folder"},
+    {"model_folder", "values"},
     {"generator"},
     {"weights", "cost", "recipes", "provenance"},
     {"training", "interop", "generation", "completion", "evaluation"},
-    {"inspection", "membership", "tuning"},
+    {"inspection", "membership", "tuning", "roundtrip"},
     {"cli"},
     {"__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 ONLY = {
     "processes": {"errors", "part"},
-    "evaluation": {"errors", "version", "part", "progress", "data"},
+    "evaluation": {"errors", "version", "part", "progress", "backbones", "data"},
 }
 HEAVY = {"torch", "numpy", "nibabel", "scipy", "pydantic", "safetensors", "PIL"}
 

@@ -11,17 +11,17 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from brainweave.conditions.base import Signal
-from brainweave.data.files import write_json
+from brainweave.conditions.images import Mask
 from brainweave.data.tensors import load_tensors, save_tensors
-from brainweave.errors import CheckpointError, ConditionError, ShapeError
-from brainweave.model_folder import RECIPE, WEIGHTS, digests, load_recipe
-from brainweave.part import hint, to_dict
+from brainweave.errors import CheckpointError, ConditionError
+from brainweave.model_folder import RECIPE, WEIGHTS, digests, load_recipe, save_recipe
+from brainweave.part import hint
 from brainweave.processes.guidance import Watch, constrained, guide, voxel_clip, watched
 from brainweave.processes.process import Denoiser, Judge
 from brainweave.processes.samplers import SAMPLERS
 from brainweave.recipe import FOLD, Recipe, Sampling
+from brainweave.values import Values, edges_of, filled, prepared
 
-Values = Mapping[str, Float[Tensor, "b 1 *_"]]  # [b 1] of covariates, [b 1 i j k] of images
 Listen = Literal["both", "film", "attention", "none"]
 
 
@@ -34,22 +34,27 @@ class Generator(nn.Module):
         channels, width = recipe.representation.channels, recipe.network.condition_width
         planes = sum(condition.planes(channels) for condition in recipe.conditions)
         self.network = recipe.network.build(channels + planes, channels)
-        encode = recipe.representation.encode
+        space = recipe.representation
         self.embedders = nn.ModuleDict(
-            {c.name: c.embedder(width, encode) for c in recipe.conditions}
+            {
+                c.name: c.embedder(width, space.encode if isinstance(c, Mask) else space.finish)
+                for c in recipe.conditions
+            }
         )
 
     def loss(
         self,
-        volume: Float[Tensor, "b 1 i j k"],
+        volume: Float[Tensor, "b _ i j k"],
         values: Values,
         *,
         generator: torch.Generator | None = None,
     ) -> Float[Tensor, "b"]:
-        """Training loss per volume: random time, noise and hidden conditions from `generator`."""
-        data = self.recipe.representation.encode(volume)
+        """Training loss per volume: random time, noise and hidden conditions from `generator`.
+
+        volume, and images in values: as the representation prepares them."""
+        data = self.recipe.representation.finish(volume)
         folds = values[FOLD][:, 0].long().tolist() if FOLD in values else None
-        values = self._filled(values, len(data))
+        values = filled(self.recipe, values, len(data), self._device)
         if self.recipe.images is not None:
             values = self.recipe.images.thinned(values, generator)
         keep = self._draw_keep(len(data), generator)
@@ -63,14 +68,17 @@ class Generator(nn.Module):
 
     def loss_at(
         self,
-        volume: Float[Tensor, "b 1 i j k"],
+        volume: Float[Tensor, "b _ i j k"],
         values: Values,
         t: Float[Tensor, "b"],
         noise: Float[Tensor, "b c _ _ _"],
     ) -> Float[Tensor, "b"]:
         """The loss at given times and noise, every condition heard: comparable between steps."""
-        process, values = self.recipe.process, self._filled(values, len(volume))
-        data = self.recipe.representation.encode(volume)
+        process, values = (
+            self.recipe.process,
+            filled(self.recipe, values, len(volume), self._device),
+        )
+        data = self.recipe.representation.finish(volume)
         keep = {name: torch.ones(len(data), dtype=torch.bool) for name in self.embedders}
         network = partial(self.network, signal=self.signal(values, keep))
         start, judge = process.source.start(noise, self.known(values)), self._judge(volume, values)
@@ -92,11 +100,11 @@ class Generator(nn.Module):
         A seed names a volume: its noise comes from a generator of its own on the CPU and is the
         same whatever the batch, the device or the process; volumes then agree to 1e-5 on a CPU.
         values: natural units, NaN or absent where not known; images as `recipe.preprocess` makes
-        them, on any grid whose edges are multiples of `recipe.factor`: the volume's is theirs, else
-        that of `recipe.preprocess`. listen: which ways of hearing conditions act; the others hear
-        the null. watch: is shown x_t and the estimate of each call. Dropout is off, in training
-        too. Raises ConditionError for a condition that the
-        model does not have, an image that it needs or an unknown `listen`.
+        them, on any grid whose edges are multiples of `recipe.factors`: the volume's is theirs,
+        else that of `recipe.preprocess`. listen: which ways of hearing conditions act; the others
+        hear the null. watch: is shown x_t and the estimate of each call. Dropout is off, in
+        training too. Raises ConditionError for a condition that the model does not have, an image
+        that it needs or an unknown `listen`.
         """
         if listen not in get_args(Listen):
             raise ConditionError(f"listen {listen!r} is unknown{hint(listen, get_args(Listen))}")
@@ -109,7 +117,7 @@ class Generator(nn.Module):
             finally:
                 self.train()
         sampling = sampling or self.recipe.sampling
-        values = self._filled(values, len(seeds))
+        values = filled(self.recipe, values, len(seeds), self._device)
         if self.recipe.images is not None:
             self.recipe.images.require(values, one=self.recipe.process.source.informed)
         draw = partial(
@@ -133,8 +141,9 @@ class Generator(nn.Module):
         """Volumes as the sampler leaves them."""
         process, representation = self.recipe.process, self.recipe.representation
         sources = [torch.Generator().manual_seed(seed) for seed in seeds]
-        edges = [edge // representation.factor for edge in self._edges(values)]
-        shape = (representation.channels, *edges)
+        edges = zip(edges_of(self.recipe, values), representation.factors, strict=True)
+        shape = (representation.channels, *(edge // factor for edge, factor in edges))
+        values = prepared(self.recipe, values)
 
         def randn(*_like: Tensor) -> Tensor:
             draws = [torch.randn(shape, generator=source) for source in sources]
@@ -150,23 +159,25 @@ class Generator(nn.Module):
     def known(
         self, values: Values, folds: Sequence[int] | None = None
     ) -> Float[Tensor, "b c _ _ _"] | None:
-        """What an informed source starts from: what the images say by themselves. folds: of the
-        persons, who must have had no part in it, in training."""
+        """What an informed source starts from: what the images, prepared, say by themselves. folds:
+        of the persons, who must have had no part in it, in training."""
         recipe = self.recipe
         if recipe.images is None or not recipe.process.source.informed:
             return None
         scale = recipe.preprocess.intensity.range
         volume = recipe.images.known(values, recipe.asked(values), scale, folds)
-        return recipe.representation.encode(volume)
+        return recipe.representation.finish(volume)
 
     def signal(self, values: Values, keep: Mapping[str, Bool[Tensor, "b"]]) -> Signal:
-        """What the network hears of `values`; hidden, missing and absent ones are the null.
+        """What the network hears of `values`; hidden, missing and absent ones are the null. Images
+        are as the representation prepares them.
 
         Raises ConditionError for one that the model does not have or not one value per volume,
         ShapeError for images whose edges the network does not divide.
         """
         signal = Signal()
-        values = self._filled(values, len(next(iter(keep.values()), ())))
+        count = len(next(iter(keep.values()), ()))
+        values = filled(self.recipe, values, count, self._device)
         for condition in self.recipe.conditions:
             kept = keep[condition.name].to(self._device)
             heard: Any = {name: values[name] for name in condition.images}
@@ -184,8 +195,7 @@ class Generator(nn.Module):
             state = {name: tensor.half() for name, tensor in state.items()}
             if beyond := [name for name, tensor in state.items() if not tensor.isfinite().all()]:
                 raise CheckpointError(f"{beyond[0]} does not fit into float16; save without half")
-        plan = to_dict(self.recipe)
-        write_json(folder / RECIPE, plan)
+        plan = save_recipe(folder, self.recipe)
         facts = {"recipe": self.recipe.name, "recipe_sha256": digests(plan)}
         return save_tensors(folder / WEIGHTS, state, facts)
 
@@ -235,33 +245,6 @@ class Generator(nn.Module):
     @property
     def _device(self) -> torch.device:
         return next(self.parameters()).device
-
-    def _filled(self, values: Values, count: int) -> dict[str, Tensor]:
-        """A value of every condition for `count` volumes on our device, NaN where not given."""
-        inputs, edges, filled = self.recipe.inputs, self._edges(values), {}
-        for name in values:
-            if name not in (*inputs, FOLD):
-                self.recipe.condition(name)
-        for name in (*(c.name for c in self.recipe.covariates), *inputs):
-            shape = (count, 1, *edges) if name in inputs else (count, 1)
-            value = values.get(name)
-            value = torch.full(shape, torch.nan) if value is None else value
-            if value.shape != shape:
-                got = tuple(value.shape)
-                raise ConditionError(f"{name} has shape {got}; {count} volumes need {shape}")
-            filled[name] = value.to(self._device, torch.float32)
-        return filled
-
-    def _edges(self, values: Values) -> tuple[int, int, int]:
-        """Of volumes: those of the images among `values`, else of `recipe.preprocess`."""
-        found = next((values[name] for name in self.recipe.inputs if name in values), None)
-        if found is None or found.dim() != 5:
-            return self.recipe.preprocess.shape
-        i, j, k = found.shape[2:]
-        if any(edge % self.recipe.factor for edge in (i, j, k)):
-            edges, factor = f"{i} x {j} x {k}", self.recipe.factor
-            raise ShapeError(f"images of {edges} voxels; every edge must be a multiple of {factor}")
-        return i, j, k
 
     def _finish(self, volume: Tensor, values: Values, sampling: Sampling) -> Tensor:
         """Inside the intensity range, with background where the sampling says so."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -12,74 +11,37 @@ from brainweave.conditions.base import Condition, Covariate
 from brainweave.conditions.covariates import Category
 from brainweave.conditions.images import Images, Mask
 from brainweave.data.augment import Augment
+from brainweave.data.cache import Keep
 from brainweave.data.cohort import Cohort, Subject, canonical_modality
 from brainweave.data.dataset import VolumeDataset
-from brainweave.data.grid import Grid
+from brainweave.data.grid import Grid, spelled
 from brainweave.data.preprocess import Preprocess
 from brainweave.errors import ConditionError
+from brainweave.fitting import Fitting
 from brainweave.image_loss import ImageLoss
 from brainweave.networks.base import NetworkConfig
 from brainweave.part import Part, hint
 from brainweave.processes.paths import DDPM
 from brainweave.processes.process import Process
 from brainweave.representations.base import Representation
+from brainweave.representations.latent import Latent
 from brainweave.sampling import Sampling
 
 FOLD = ".fold"  # among values: of a subject's person, see `Regression`
-Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
-class Training(Part):
-    """How a network is fitted.
+class Training(Fitting):
+    """How a network is fitted, by what all fitting has and this.
 
-    steps: optimiser steps; epochs: passes over the cohort instead. batch: volumes per step and
-    process; accumulate: batches per step. lr falls along a cosine to lr_end after `warmup` steps.
-    ema: decay of the averaged weights, the ones that are kept (None: the raw weights), itself
-    warmed up as (1 + step) / (10 + step). drop_conditions: share of volumes that hear no condition,
-    and share of each condition hidden alone. precision: of the network's arithmetic.
-    validate_every, save_every: in steps. patience: validations without improvement before stopping
-    (0: never); with it the best weights are kept instead of the last. compile: torch.compile the
-    network. band_power: with a whitened representation, channels are weighted in the loss by this
+    drop_conditions: share of volumes that hear no condition, and share of each condition hidden
+    alone. band_power: with a whitened representation, channels are weighted in the loss by this
     power of the number they are divided by (0: as `process.channel_weights` says; 2: as voxels).
     image_loss: added to the loss at t = 0, on the volume that the network's output means.
     """
 
-    steps: int | None = Field(default=None, ge=1)
-    epochs: int | None = Field(default=None, ge=1)
-    batch: int = Field(default=4, ge=1)
-    accumulate: int = Field(default=1, ge=1)
-    lr: float = Field(default=1e-4, gt=0)
-    lr_end: float = Field(default=1e-6, ge=0)
-    warmup: int = Field(default=0, ge=0)
-    weight_decay: float = Field(default=0.0, ge=0)
-    betas: tuple[Beta, Beta] = (0.9, 0.999)
-    grad_clip: float | None = Field(default=1.0, gt=0)
-    ema: float | None = Field(default=0.999, ge=0, lt=1)
     drop_conditions: float = Field(default=0.1, ge=0, lt=1)
-    precision: Literal["float32", "bf16"] = "float32"
-    seed: int = Field(default=0, ge=0)
-    validation: float = Field(default=0.1, ge=0, lt=1)
-    validate_every: int = Field(default=500, ge=1)
-    save_every: int = Field(default=250, ge=1)
-    patience: int = Field(default=0, ge=0)
-    workers: int = Field(default=0, ge=0)
-    compile: bool = False
-    augment: Augment | None = None
     band_power: float = Field(default=0.0, ge=0)
     image_loss: ImageLoss | None = None
-
-    @model_validator(mode="after")
-    def _one_length(self) -> "Training":
-        if (self.steps is None) == (self.epochs is None):
-            raise ValueError("give either steps or epochs")
-        return self
-
-    def total_steps(self, subjects: int, processes: int = 1) -> int:
-        """Optimiser steps of the whole run."""
-        if self.steps is not None:
-            return self.steps
-        assert self.epochs is not None
-        return max(1, self.epochs * subjects // (self.batch * self.accumulate * processes))
 
 
 class Recipe(Part):
@@ -105,11 +67,11 @@ class Recipe(Part):
 
     @model_validator(mode="after")
     def _shape_divides(self) -> "Recipe":
-        factor, shape = self.factor, self.preprocess.shape
-        if any(edge % factor for edge in shape):
-            nearest = tuple(-(-edge // factor) * factor for edge in shape)
+        factors, shape = self.factors, self.preprocess.shape
+        nearest = tuple(-(-edge // f) * f for edge, f in zip(shape, factors, strict=True))
+        if nearest != shape:
             raise ValueError(
-                f"preprocess.shape {shape} must be a multiple of {factor} in every edge "
+                f"preprocess.shape {shape} must be a multiple of {spelled(factors)} in every edge "
                 f"(representation x network); the next that is: {nearest}"
             )
         return self
@@ -150,6 +112,30 @@ class Recipe(Part):
         return self
 
     @model_validator(mode="after")
+    def _latents_fit(self) -> "Recipe":
+        latent = self.representation
+        if not isinstance(latent, Latent):
+            return self
+        scale = (latent.low, latent.high)
+        if self.preprocess.intensity.range != scale:
+            raise ValueError(
+                f"the autoencoder knows intensities from {scale[0]:g} to {scale[1]:g}, "
+                f"preprocess.intensity gives {self.preprocess.intensity.range}"
+            )
+        in_voxels = {
+            "training.augment": self.training.augment,
+            "training.image_loss": self.training.image_loss,
+            "sampling.clip": self.sampling.clip or None,
+            "images.regression": self.images and self.images.regression,
+        }
+        for name, value in in_voxels.items():
+            if value is not None:
+                raise ValueError(
+                    f"{name} works on voxels, latents are encoded once; set it to none"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _process_fits(self) -> "Recipe":
         base = getattr(self.process.path, "path", self.process.path)
         if isinstance(base, DDPM) and getattr(self.network, "time_scale", 1.0) > 1:
@@ -186,9 +172,6 @@ class Recipe(Part):
 
     def unfitted(self) -> "Recipe":
         """This recipe without what `fitted` measured: equal for equal requests."""
-        representation = self.representation
-        if representation.whiten:
-            representation = representation.replace(mean=None, std=None)
         process = self.process.replace(path=self.process.path.unfitted())
         if self.training.band_power:
             process = process.replace(channel_weights=None)
@@ -199,7 +182,10 @@ class Recipe(Part):
             for c in self.conditions
         )
         return self.replace(
-            template=None, representation=representation, process=process, conditions=conditions
+            template=None,
+            representation=self.representation.unfitted(),
+            process=process,
+            conditions=conditions,
         )
 
     def _regressed(self, condition: Condition, volumes: VolumeDataset) -> Condition:
@@ -217,13 +203,15 @@ class Recipe(Part):
     @property
     def latent_shape(self) -> tuple[int, int, int, int]:
         """Channels and edges of the coefficients of one volume."""
-        i, j, k = (edge // self.representation.factor for edge in self.preprocess.shape)
+        edges = zip(self.preprocess.shape, self.representation.factors, strict=True)
+        i, j, k = (edge // factor for edge, factor in edges)
         return self.representation.channels, i, j, k
 
     @property
-    def factor(self) -> int:
-        """What every edge of a volume must be a multiple of."""
-        return self.representation.factor * self.network.factor
+    def factors(self) -> tuple[int, int, int]:
+        """What the edges of a volume must be multiples of."""
+        i, j, k = (factor * self.network.factor for factor in self.representation.factors)
+        return i, j, k
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -277,6 +265,7 @@ class Recipe(Part):
         self, cohort: Cohort, *, cache: Path | None = None, augment: Augment | None = None
     ) -> VolumeDataset:
         """The volumes of its targets with all that its conditions need; see `VolumeDataset`."""
+        keeps = self.representation.keeps
         return VolumeDataset(
             cohort,
             self.targets,
@@ -286,6 +275,7 @@ class Recipe(Part):
             augment=augment,
             images=self.inputs,
             labels=self.labels,
+            keep=None if keeps is None else Keep(keeps, self.representation.prepare),
         )
 
     def condition(self, name: str) -> Covariate:

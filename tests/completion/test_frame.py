@@ -34,7 +34,7 @@ def test_without_foreground_it_is_the_whole_grid():
 
 def test_a_brain_in_the_middle_is_framed_as_in_training():
     volume = block((20, 13, 16), (4, 2, 3), (15, 11, 13))
-    x, placement = PREPROCESS(volume, frame_of([volume], PREPROCESS, 4))
+    x, placement = PREPROCESS(volume, frame_of([volume], PREPROCESS, (4, 4, 4)))
     expected, same = PREPROCESS(volume)
     assert torch.equal(x, expected)
     assert placement == same
@@ -42,17 +42,17 @@ def test_a_brain_in_the_middle_is_framed_as_in_training():
 
 def test_a_brain_that_would_be_cut_moves_the_frame_just_enough():
     volume = block((30, 30, 30), (0, 12, 16), (9, 20, 29))
-    assert frame_of([volume], PREPROCESS, 4) == ((0, 7, 13), (16, 16, 16))
+    assert frame_of([volume], PREPROCESS, (4, 4, 4)) == ((0, 7, 13), (16, 16, 16))
 
 
 def test_a_brain_that_does_not_fit_lengthens_its_axis_only():
     volume = block((30, 30, 30), (3, 8, 8), (24, 20, 20))
-    assert frame_of([volume], PREPROCESS, 4) == ((2, 7, 7), (24, 16, 16))
+    assert frame_of([volume], PREPROCESS, (4, 4, 4)) == ((2, 7, 7), (24, 16, 16))
 
 
 def test_a_box_is_the_brain_rounded_up():
     volume = block((30, 30, 30), (3, 8, 8), (24, 20, 21))
-    assert frame_of([volume], PREPROCESS, 4, "box") == ((2, 8, 7), (24, 12, 16))
+    assert frame_of([volume], PREPROCESS, (4, 4, 4), "box") == ((2, 8, 7), (24, 12, 16))
 
 
 @pytest.mark.parametrize("fit", ["model", "box"])
@@ -65,7 +65,7 @@ def test_no_foreground_is_outside_on_any_grid(code, spacing, fit):
         volume = block(grid.shape, low, np.minimum(high, grid.shape), grid.matrix)
         preprocess = PREPROCESS.replace(spacing=spacing)
         wide = preprocess.replace(shape=(144, 144, 144))
-        frame = frame_of([volume], preprocess, 4, fit)
+        frame = frame_of([volume], preprocess, (4, 4, 4), fit)
         assert all(edge % 4 == 0 for edge in frame.shape)
         inside = preprocess(volume, frame)[0]
         assert int((inside > 0).sum()) == int((wide(volume)[0] > 0).sum())
@@ -76,7 +76,7 @@ def test_framed_voxels_return_exactly(code):
     grid = Grid.of((31, 37, 29), np.diag([1.0, 1.2, 2.0, 1.0])).oriented(code)
     volume = block(grid.shape, (3, 0, 5), (27, 8, 9), grid.matrix)
     preprocess = PREPROCESS.replace(intensity=Percentiles(lower=0, upper=100, low=0, high=1))
-    frame = frame_of([volume], preprocess, 4, "box")
+    frame = frame_of([volume], preprocess, (4, 4, 4), "box")
     x, placement = preprocess(volume, frame)
     back = preprocess.restore(x, placement, frame)
     torch.testing.assert_close(back.data, volume.data, rtol=0, atol=1e-6)
@@ -85,13 +85,13 @@ def test_framed_voxels_return_exactly(code):
 
 def test_the_window_is_measured_on_the_whole_volume():
     volume = block((30, 30, 30), (0, 12, 16), (9, 20, 29))
-    frame = frame_of([volume], PREPROCESS, 4)
+    frame = frame_of([volume], PREPROCESS, (4, 4, 4))
     assert PREPROCESS(volume, frame)[1].window == PREPROCESS(volume)[1].window
 
 
 def test_a_frame_may_reach_beyond_the_grid_everywhere():
     volume = block((5, 6, 7), (0, 0, 0), (5, 6, 7))
-    frame = frame_of([volume], PREPROCESS, 4, "box")
+    frame = frame_of([volume], PREPROCESS, (4, 4, 4), "box")
     assert frame == ((-1, -1, 0), (8, 8, 8))
     x = PREPROCESS(volume, frame)[0]
     for corner in product((0, -1), repeat=2):

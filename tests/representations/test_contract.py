@@ -13,7 +13,7 @@ from brainweave.representations import Haar, Representation
 KINDS = [
     part
     for part in Part.registry.values()
-    if issubclass(part, Representation) and not isabstract(part)
+    if issubclass(part, Representation) and not isabstract(part) and part.invertible
 ]
 every = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 
@@ -34,7 +34,7 @@ def fitted(kind, volumes) -> Representation:
 @every
 def test_it_maps_volumes_to_its_channels_and_edges(kind, volumes):
     representation = kind()
-    edges = [edge // representation.factor for edge in volumes[0].shape[2:]]
+    edges = [e // f for e, f in zip(volumes[0].shape[2:], representation.factors, strict=True)]
     assert representation.encode(volumes[0]).shape == (2, representation.channels, *edges)
 
 
@@ -60,7 +60,7 @@ def test_it_stays_in_float32_under_autocast(kind, fitted, volumes):
 @every
 def test_its_gradients_are_right(kind):
     representation = kind()
-    edge = 2 * representation.factor
+    edge = 2 * max(representation.factors)
     x = torch.randn(1, 1, edge, edge, edge, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda v: representation.decode(representation.encode(v)), x)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from brainweave.errors import RecipeError, ShapeError
 from brainweave.representations import SUBBANDS, Haar, haar_kernels
+from brainweave.representations.haar import ALL, analyse, synthesise
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "cwdm_small.safetensors"
 
@@ -81,7 +82,7 @@ def test_the_transform_keeps_energy(volume, levels):
 @pytest.mark.parametrize("levels", [1, 2])
 def test_white_noise_in_coefficients_is_white_noise_in_voxels(levels):
     haar = Haar(levels=levels)
-    edge = 2 * haar.factor
+    edge = 2 * haar.factors[0]
     count = edge**3
     inverse = haar.decode(torch.eye(count).view(count, haar.channels, 2, 2, 2)).flatten(1)
     torch.testing.assert_close(inverse @ inverse.T, torch.eye(count), rtol=0, atol=1e-6)
@@ -122,6 +123,58 @@ def test_an_edge_that_cannot_be_halved_is_refused():
 def test_four_levels_are_refused():
     with pytest.raises(RecipeError, match="levels"):
         Haar(levels=4)
+
+
+# One level of many channels, along some axes
+
+SOME = [ALL, (True, True, False), (False, True, True), (True, False, False), (False, False, True)]
+some = pytest.mark.parametrize(
+    "axes", SOME, ids=lambda axes: "".join("ijk"[a] for a in range(3) if axes[a])
+)
+
+
+@pytest.fixture(scope="module")
+def channels() -> Tensor:
+    return torch.randn(2, 3, 8, 4, 6, generator=torch.Generator().manual_seed(0))
+
+
+def test_all_channels_first_subband_comes_first(channels):
+    bands = analyse(channels)
+    for channel in range(3):
+        alone = Haar().encode(channels[:, channel : channel + 1])
+        torch.testing.assert_close(bands[:, channel::3], alone)
+
+
+@some
+def test_along_some_axes_it_is_the_whole_one_of_what_does_not_change_along_the_others(axes):
+    few = torch.randn(1, 2, 8, 4, 6, generator=torch.Generator().manual_seed(0))
+    low = [band for band in range(8) if all(axes[a] or SUBBANDS[band][a] == "L" for a in range(3))]
+    wide = few
+    for axis, halved in enumerate(axes, start=2):
+        wide = wide if halved else wide.repeat_interleave(2, dim=axis) / 2**0.5
+    expected = analyse(wide).unflatten(1, (8, 2))
+    torch.testing.assert_close(analyse(few, axes=axes).unflatten(1, (-1, 2)), expected[:, low])
+
+
+@some
+def test_channels_come_back_also_under_autocast(axes, channels):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        back = synthesise(analyse(channels, axes=axes), axes=axes)
+    torch.testing.assert_close(back, channels, rtol=0, atol=2e-6)
+
+
+@some
+def test_what_is_synthesised_is_analysed_again(axes, channels):
+    bands = torch.cat([channels, channels.flip(2)], dim=1).repeat(1, 4, 1, 1, 1)
+    again = analyse(synthesise(bands, axes=axes), axes=axes)
+    torch.testing.assert_close(again, bands, rtol=0, atol=2e-6)
+
+
+def test_only_the_edges_along_the_axes_must_be_even():
+    odd = torch.zeros(1, 1, 4, 4, 5)
+    assert analyse(odd, axes=(True, True, False)).shape == (1, 4, 2, 2, 5)
+    with pytest.raises(ShapeError, match="even"):
+        analyse(odd)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="TF32 is of GPUs")

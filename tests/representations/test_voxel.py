@@ -11,7 +11,7 @@ def test_an_unwhitened_voxel_representation_is_the_volume_itself():
 
 
 def test_it_accepts_odd_edges():
-    assert Voxel().factor == 1
+    assert Voxel().factors == (1, 1, 1)
 
 
 def test_whitening_moves_the_cohort_to_mean_0_and_deviation_1():

@@ -21,20 +21,25 @@ class Box(NamedTuple):
 
 
 def frame_of(
-    volumes: Sequence[Volume], preprocess: Preprocess, factor: int, fit: Fit = "model"
+    volumes: Sequence[Volume],
+    preprocess: Preprocess,
+    factors: tuple[int, int, int],
+    fit: Fit = "model",
 ) -> Frame:
     """A frame of the oriented and resampled grid around all that is above 0 in any of `volumes`.
 
     fit: "model" keeps `preprocess.shape` in the middle as in training, moved where the brain would
     be cut; an axis on which the brain does not fit is as long as it, rounded up to a multiple of
-    `factor`. "box" makes every axis so: less to compute. volumes: on one grid.
+    `factors`. "box" makes every axis so: less to compute. volumes: on one grid.
     """
     source = volumes[0].grid
     working = preprocess.working(source)
     box = _moved(foreground(volumes), source, working)
     axes = [
         _fitted(low, high, size, wanted if fit == "model" else 0, factor)
-        for low, high, size, wanted in zip(*box, working.shape, preprocess.shape, strict=True)
+        for low, high, size, wanted, factor in zip(
+            *box, working.shape, preprocess.shape, factors, strict=True
+        )
     ]
     starts, sizes = zip(*axes, strict=True)
     return Frame(starts, sizes)

@@ -104,7 +104,7 @@ class Job:
         volumes = {name: Volume.load(path) for name, path in case.images.items()}
         seen = [volume for name, volume in volumes.items() if name not in self.recipe.labels]
         if seen:
-            frame = frame_of(seen, self.recipe.preprocess, self.recipe.factor, self.options.frame)
+            frame = frame_of(seen, self.recipe.preprocess, self.recipe.factors, self.options.frame)
         else:  # a label map alone does not show the head
             frame = self.recipe.preprocess.middle(next(iter(volumes.values())).grid)
         values = self._values(volumes, frame)

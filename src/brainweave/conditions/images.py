@@ -13,7 +13,7 @@ from brainweave.conditions.regression import Regression
 from brainweave.data.cohort import canonical_modality
 from brainweave.errors import ConditionError
 
-Volumes = Mapping[str, Tensor]  # by modality, [b 1 i j k]; there may be other values beside
+Volumes = Mapping[str, Tensor]  # by modality, [b _ i j k]; there may be other values beside
 
 
 class Images(Condition):
@@ -57,14 +57,15 @@ class Images(Condition):
         targets: Sequence[str],
         scale: tuple[float, float],
         without: Sequence[int | None] | None = None,
-    ) -> Float[Tensor, "b 1 i j k"]:
-        """What the images say by themselves of each row's target: the regression's guess, or the
-        mean of those that are there. scale: the lowest and highest intensity. without: the fold of
-        each row's person, in training."""
+    ) -> Float[Tensor, "b _ i j k"]:
+        """What the images, as the representation prepares them, say by themselves of each row's
+        target: the regression's guess from voxels, or the mean of those that are there. scale: the
+        lowest and highest intensity. without: the fold of each row's person, in training."""
         low, high = scale
-        shown = {name: (values[name] - low) / (high - low) for name in self.modalities}
         if self.regression is None:
-            return torch.stack(list(shown.values())).nanmean(0).nan_to_num(0.0) * (high - low) + low
+            mean = torch.stack([values[name] for name in self.modalities]).nanmean(0)
+            return mean.nan_to_num(low)
+        shown = {name: (values[name] - low) / (high - low) for name in self.modalities}
         folds = without or [None] * len(targets)
         guess = [
             self.regression({name: volume[row] for name, volume in shown.items()}, target, fold)
@@ -153,7 +154,7 @@ def available(values: Volumes, names: tuple[str, ...]) -> Bool[Tensor, "b n"]:
     return torch.stack([~values[name].isnan().flatten(1).any(1) for name in names], dim=1)
 
 
-def coefficients(volume: Float[Tensor, "b 1 i j k"], encode: Encode) -> Float[Tensor, "b c _ _ _"]:
+def coefficients(volume: Float[Tensor, "b _ i j k"], encode: Encode) -> Float[Tensor, "b c _ _ _"]:
     """Of volumes, zero where one is missing."""
     there = ~volume.isnan().flatten(1).any(1)[:, None, None, None, None]
     return torch.where(there, encode(volume.nan_to_num(0.0)), 0.0)

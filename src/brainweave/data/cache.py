@@ -6,9 +6,10 @@ Two processes may fill one folder at once: files appear whole, and either proces
 import json
 import logging
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +26,13 @@ from brainweave.part import to_dict
 _log = logging.getLogger(__name__)
 
 
+class Keep(NamedTuple):
+    """What is kept in place of voxels: a map of them, and a hash of what it depends on."""
+
+    digest: str
+    apply: Callable[[Float[Tensor, "1 1 i j k"]], Float[Tensor, "1 c _ _ _"]]
+
+
 @dataclass(frozen=True)
 class Entry:
     """A decoded volume: where it lies (in memory or in a file) and its raw intensity window."""
@@ -32,8 +40,8 @@ class Entry:
     data: Tensor | Path
     window: Window
 
-    def read(self) -> Float[Tensor, "1 i j k"]:
-        """The voxels, in memory of their own."""
+    def read(self) -> Float[Tensor, "c i j k"]:
+        """What is kept, in memory of its own."""
         if isinstance(self.data, Tensor):
             return self.data.clone()
         # mapped for this read only: a map per volume would use up the process's open files
@@ -43,15 +51,18 @@ class Entry:
 class Cache:
     """Volumes as one Preprocess makes them, in `folder`, or in memory without one.
 
+    keep: a map of them to keep in their place.
     An entry counts while source path, size and time, preprocessing and the SHA-256 of the .npy are
     as written; each is verified when a process first uses it, and rebuilt if it is not. Entries of
     other preprocessings stay beside it.
     """
 
-    def __init__(self, preprocess: Preprocess, folder: Path | None) -> None:
-        self.preprocess = preprocess
-        self.folder = folder
-        self._digest = digest(to_dict(preprocess))
+    def __init__(
+        self, preprocess: Preprocess, folder: Path | None, keep: Keep | None = None
+    ) -> None:
+        self.preprocess, self.folder, self.keep = preprocess, folder, keep
+        plan = to_dict(preprocess)
+        self._digest = digest(plan if keep is None else [plan, keep.digest])
         self._entries: dict[Path, Entry] = {}
 
     def get(self, owner: str, source: Path) -> Entry:
@@ -88,13 +99,15 @@ class Cache:
         key = digest([str(source.resolve()), self._digest])[:16]
         return f"{re.sub(r'[^A-Za-z0-9._-]', '_', owner)[:80]}-{key}.npy"
 
-    def _decode(self, source: Path) -> tuple[Float[Tensor, "1 i j k"], Window]:
+    def _decode(self, source: Path) -> tuple[Float[Tensor, "c i j k"], Window]:
         volume = Volume.load(source)
         if volume.data.min() == volume.data.max():
             raise VolumeError(
                 f"every voxel is {volume.data.max():g}; check the image or leave it out"
             )
         x, placement = self.preprocess(volume)
+        if self.keep is not None:
+            x = self.keep.apply(x[None])[0].cpu()
         return x.contiguous(), placement.window
 
     def _build(self, path: Path, source: Path, facts: dict[str, Any]) -> Entry:

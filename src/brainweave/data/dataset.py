@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from brainweave.data.augment import Augment
-from brainweave.data.cache import Cache, Entry
+from brainweave.data.cache import Cache, Entry, Keep
 from brainweave.data.cohort import Cohort, Subject, canonical_modality
 from brainweave.data.preprocess import Preprocess
 from brainweave.data.seeds import derive, generator
@@ -29,9 +29,9 @@ Key = tuple[int, int]  # index of the subject, seed of its augmentation
 
 @dataclass(frozen=True)
 class Item:
-    """One subject's volume, values (NaN is missing) and id."""
+    """One subject's volume, or what is kept in its place, values (NaN is missing) and id."""
 
-    volume: Float[Tensor, "1 i j k"]
+    volume: Float[Tensor, "c i j k"]
     values: dict[str, Tensor]
     id: str
 
@@ -40,11 +40,12 @@ class Item:
 class Batch:
     """Volumes in their declared intensity range, values and ids; images among values are 5-D.
 
-    A missing value is NaN; so is every voxel of a missing image.
+    What is kept of volumes stands in their place, if something is. A missing value is NaN; so is
+    every voxel of a missing image.
     """
 
-    volume: Float[Tensor, "b 1 i j k"]
-    values: dict[str, Float[Tensor, "b 1 ..."]]
+    volume: Float[Tensor, "b c i j k"]
+    values: dict[str, Float[Tensor, "b _ ..."]]
     ids: list[str]
 
     @classmethod
@@ -72,7 +73,8 @@ class VolumeDataset(Dataset[Item]):
     read: the values of a subject whose volume of a modality is made, [1] each; called once per
     volume, here. cache: a folder for decoded volumes, None for memory. images: other modalities to
     give as values, under the same flips and affine maps; the one that is made is missing among
-    them. labels: those of `images` that are label maps, which keep their numbers.
+    them. labels: those of `images` that are label maps, which keep their numbers. keep: what is
+    given in place of all volumes but these; there is no augmentation of it.
     Raises CohortError for an empty cohort or a subject without any of the targets.
     """
 
@@ -87,6 +89,7 @@ class VolumeDataset(Dataset[Item]):
         augment: Augment | None,
         images: Iterable[str] = (),
         labels: Iterable[str] = (),
+        keep: Keep | None = None,
     ) -> None:
         named = (targets,) if isinstance(targets, str) else targets
         self.targets = tuple(canonical_modality(name) for name in named)
@@ -104,7 +107,11 @@ class VolumeDataset(Dataset[Item]):
             (s, name) for s in self.subjects for name in self.targets if name in s.images
         ]
         self.values = [dict(read(subject, name)) for subject, name in self.volumes]
-        self._cache = Cache(preprocess, cache)
+        if keep is not None and augment is not None:
+            raise RecipeError(
+                "what is kept of volumes cannot be augmented; set training.augment=none"
+            )
+        self._cache = Cache(preprocess, cache, keep)
         maps = Cache(preprocess.of_labels(), cache)
         self._caches = {canonical_modality(name): maps for name in labels}
 
@@ -117,8 +124,11 @@ class VolumeDataset(Dataset[Item]):
         wanted = dict.fromkeys((target, *self.images))
         there = [name for name in wanted if name in subject.images]
         found = self._augmented({n: self._entry(subject, n) for n in there}, seed)
-        missing = torch.full((1, *self._cache.preprocess.shape), torch.nan)
-        others = {n: missing if n == target else found.get(n, missing) for n in self.images}
+        absent = set(self.images) - found.keys() | {target}
+        others = {
+            name: self._missing(name, found[target]) if name in absent else found[name]
+            for name in self.images
+        }
         return Item(found[target], {**self.values[index], **others}, subject.id)
 
     def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
@@ -143,20 +153,26 @@ class VolumeDataset(Dataset[Item]):
         same.augment = None
         return same
 
-    def made(self) -> Iterator[Float[Tensor, "1 1 i j k"]]:
+    def made(self) -> Iterator[Float[Tensor, "1 c i j k"]]:
         """Every volume of a target, one by one."""
         for subject, target in self.volumes:
             yield self._augmented({target: self._entry(subject, target)}, 0)[target][None]
 
-    def persons(self) -> Iterator[tuple[str, dict[str, Float[Tensor, "1 i j k"]]]]:
+    def persons(self) -> Iterator[tuple[str, dict[str, Float[Tensor, "c i j k"]]]]:
         """The person, targets and images of one subject after the other, label maps excepted, NaN
         where missing."""
         names = [n for n in dict.fromkeys((*self.targets, *self.images)) if n not in self._caches]
-        missing = torch.full((1, *self._cache.preprocess.shape), torch.nan)
         for subject in self.subjects:
             there = {name: self._entry(subject, name) for name in names if name in subject.images}
             found = self._augmented(there, 0)
+            missing = torch.full_like(next(iter(found.values())), torch.nan)
             yield subject.subject, {name: found.get(name, missing) for name in names}
+
+    def _missing(self, name: str, like: Tensor) -> Tensor:
+        """NaN where an image, or a label map, would be."""
+        if name in self._caches:
+            return torch.full((1, *self._cache.preprocess.shape), torch.nan)
+        return torch.full_like(like, torch.nan)
 
     def _entry(self, subject: Subject, modality: str) -> Entry:
         cache = self._caches.get(modality, self._cache)

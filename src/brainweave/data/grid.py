@@ -121,6 +121,11 @@ def first(old: int, new: int) -> int:
     return (old - new) // 2 if old > new else -((new - old) // 2)
 
 
+def spelled(edges: Shape) -> str:
+    """Such as "4 x 4 x 2", or "4" where all are alike."""
+    return str(edges[0]) if len(set(edges)) == 1 else " x ".join(map(str, edges))
+
+
 def route(source: str, target: str) -> Route:
     """How axes with orientation `source` become axes with orientation `target`."""
     axis_of = {letter: axis for axis, letter in enumerate(source)}

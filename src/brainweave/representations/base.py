@@ -1,13 +1,13 @@
 """Where a process lives: the contract of every representation.
 
-A new representation is one file with a frozen `Representation` that defines `channels`, `factor`,
+A new representation is one file with a frozen `Representation` that defines `channels`, `factors`,
 `transform` and `invert`; whitening, JSON, contract tests, processes and networks come with it.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -19,7 +19,10 @@ from brainweave.part import Part
 
 
 class Representation(Part, ABC):
-    """An invertible map between volumes [b 1 i j k] and coefficients [b c i/f j/f k/f].
+    """A map from volumes [b 1 i j k] to coefficients [b c i/f j/f k/f] and back.
+
+    `encode` is `finish` after `prepare`: what takes long and never changes is done once for a
+    volume and may be kept (`Kept`); what is measured on a cohort comes after it.
 
     whiten: 0 leaves coefficients as they are. Otherwise each channel loses its mean and is divided
         by this power of its standard deviation, and by one number for all that makes the mean
@@ -27,6 +30,8 @@ class Representation(Part, ABC):
         rise from the noise before the weak ones, coarse before fine. `fit` measures the training
         cohort before step 1; `mean` and `std` (the divisor) are then part of the recipe.
     """
+
+    invertible: ClassVar[bool] = True  # whether `decode` gives back what `encode` took
 
     whiten: float = Field(default=0.0, ge=0, le=1)
     mean: tuple[float, ...] | None = None
@@ -39,12 +44,21 @@ class Representation(Part, ABC):
 
     @property
     @abstractmethod
-    def factor(self) -> int:
-        """Edge of a volume divided by the edge of its coefficients."""
+    def factors(self) -> tuple[int, int, int]:
+        """Edges of a volume divided by those of its coefficients."""
+
+    @property
+    def keeps(self) -> str | None:
+        """What `prepare` depends on, as a hash; None where it does nothing."""
+        return None
+
+    def prepare(self, volume: Float[Tensor, "b 1 i j k"]) -> Float[Tensor, "b _ _ _ _"]:
+        """What is done once for a volume; nothing, if not said otherwise."""
+        return volume
 
     @abstractmethod
-    def transform(self, volume: Float[Tensor, "b 1 i j k"]) -> Float[Tensor, "b c _ _ _"]:
-        """The map itself, before whitening."""
+    def transform(self, prepared: Float[Tensor, "b _ i j k"]) -> Float[Tensor, "b c _ _ _"]:
+        """The map itself from what is prepared, before whitening."""
 
     @abstractmethod
     def invert(self, coefficients: Float[Tensor, "b c _ _ _"]) -> Float[Tensor, "b 1 i j k"]:
@@ -64,18 +78,22 @@ class Representation(Part, ABC):
 
     def encode(self, volume: Float[Tensor, "b 1 i j k"]) -> Float[Tensor, "b c _ _ _"]:
         """Volumes to (whitened) coefficients. Exact in float32 under any autocast."""
-        coefficients = self.transform(volume)
+        return self.finish(self.prepare(volume))
+
+    def finish(self, prepared: Float[Tensor, "b _ i j k"]) -> Float[Tensor, "b c _ _ _"]:
+        """(Whitened) coefficients of what is prepared."""
+        coefficients = self.transform(prepared)
         mean, std = self._statistics(coefficients)
         return (coefficients - mean) / std
 
     def decode(self, z: Float[Tensor, "b c _ _ _"]) -> Float[Tensor, "b 1 i j k"]:
-        """The inverse of `encode`."""
+        """The volumes of coefficients."""
         z = exact(z)
         mean, std = self._statistics(z)
         return self.invert(z * std + mean)
 
-    def fit(self, volumes: Iterable[Float[Tensor, "b 1 i j k"]]) -> "Representation":
-        """This representation with the channel statistics of `volumes`; itself if not `whiten`.
+    def fit(self, prepared: Iterable[Float[Tensor, "b _ i j k"]]) -> "Representation":
+        """This representation with the channel statistics of a cohort; itself if not `whiten`.
 
         Raises RecipeError where a channel is constant over the whole cohort.
         """
@@ -83,7 +101,7 @@ class Representation(Part, ABC):
             return self
         count = 0
         total = square = torch.zeros(self.channels, dtype=torch.float64)
-        for volume in volumes:
+        for volume in prepared:
             rows = self.transform(volume).double().transpose(0, 1).flatten(1)
             count += rows.shape[1]
             total, square = total + rows.sum(1), square + rows.square().sum(1)
@@ -97,11 +115,15 @@ class Representation(Part, ABC):
         divisor = std**self.whiten * (std ** (2 - 2 * self.whiten)).mean().sqrt()
         return self.replace(mean=tuple(mean.tolist()), std=tuple(divisor.tolist()))
 
-    def energies(self, volumes: Iterable[Float[Tensor, "b 1 i j k"]]) -> tuple[float, ...]:
-        """The mean square of each channel's coefficients over `volumes`."""
+    def unfitted(self) -> "Representation":
+        """Without what `fit` measured; statistics that were given stay where it measures none."""
+        return self.replace(mean=None, std=None) if self.whiten else self
+
+    def energies(self, prepared: Iterable[Float[Tensor, "b _ i j k"]]) -> tuple[float, ...]:
+        """The mean square of each channel's coefficients over a cohort."""
         count, total = 0, torch.zeros(self.channels, dtype=torch.float64)
-        for volume in volumes:
-            rows = self.encode(volume).double().transpose(0, 1).flatten(1)
+        for volume in prepared:
+            rows = self.finish(volume).double().transpose(0, 1).flatten(1)
             count, total = count + rows.shape[1], total + rows.square().sum(1)
         return tuple((total / max(count, 1)).tolist())
 

@@ -14,11 +14,11 @@ class Voxel(Representation):
         return 1
 
     @property
-    def factor(self) -> int:
-        return 1
+    def factors(self) -> tuple[int, int, int]:
+        return 1, 1, 1
 
-    def transform(self, volume: Float[Tensor, "b 1 i j k"]) -> Float[Tensor, "b 1 i j k"]:
-        return volume
+    def transform(self, prepared: Float[Tensor, "b 1 i j k"]) -> Float[Tensor, "b 1 i j k"]:
+        return prepared
 
     def invert(self, coefficients: Float[Tensor, "b 1 i j k"]) -> Float[Tensor, "b 1 i j k"]:
         return coefficients

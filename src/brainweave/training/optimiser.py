@@ -1,4 +1,4 @@
-"""AdamW, its learning rate over the run, and its state as named tensors."""
+"""AdamW on one module, its learning rate over the run, and its state as named tensors."""
 
 import math
 from collections.abc import Mapping
@@ -7,12 +7,45 @@ import torch
 from torch import Tensor, nn
 
 from brainweave.errors import CheckpointError
-from brainweave.recipe import Training
+from brainweave.fitting import Fitting
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
-def adamw(module: nn.Module, training: Training) -> torch.optim.AdamW:
+class Learner:
+    """A module and what moves its weights."""
+
+    def __init__(self, module: nn.Module, training: Fitting) -> None:
+        self.module, self.limit = module, training.grad_clip
+        self.optimiser = adamw(module, training)
+
+    def begin(self, rate: float) -> None:
+        """Before the gradients of a step."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.zero_grad(set_to_none=True)
+
+    def clip(self) -> Tensor:
+        """The norm of the gradient, which is then at most `grad_clip`."""
+        parameters = list(self.module.parameters())
+        if self.limit is None:
+            gradients = [p.grad for p in parameters if p.grad is not None]
+            return nn.utils.get_total_norm(gradients)
+        return nn.utils.clip_grad_norm_(parameters, self.limit)
+
+    def state(self) -> dict[str, Tensor]:
+        """Weights and moments: {"weights.a": ..., "adamw.exp_avg.a": ...}."""
+        tensors = {f"weights.{n}": t for n, t in self.module.state_dict().items()}
+        moments = to_tensors(self.optimiser, self.module)
+        return tensors | {f"adamw.{n}": t for n, t in moments.items()}
+
+    def restore(self, parts: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Puts back what `state` gave, sorted by its first words."""
+        self.module.load_state_dict(parts["weights"])
+        from_tensors(self.optimiser, self.module, parts["adamw"])
+
+
+def adamw(module: nn.Module, training: Fitting) -> torch.optim.AdamW:
     """The optimiser of all parameters (arXiv:1711.05101)."""
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     return torch.optim.AdamW(
@@ -24,7 +57,7 @@ def adamw(module: nn.Module, training: Training) -> torch.optim.AdamW:
     )
 
 
-def learning_rate(step: int, total: int, training: Training) -> float:
+def learning_rate(step: int, total: int, training: Fitting) -> float:
     """Of optimiser step `step`, counted from 0: a line up to lr during `warmup`, then half a cosine
     (arXiv:1608.03983, eq. 5, without restarts) that ends at lr_end with the last step."""
     if step < training.warmup:
