@@ -17,11 +17,11 @@ LAYERS = [
     {"representations", "conditions"},
     {"networks", "sampling", "image_loss", "fitting"},
     {"recipe", "compression"},
-    {"model_folder", "values"},
+    {"model_folder", "values", "latent_folder"},
     {"generator"},
     {"weights", "cost", "recipes", "provenance"},
     {"training", "interop", "generation", "completion", "evaluation"},
-    {"inspection", "membership", "tuning", "roundtrip"},
+    {"inspection", "membership", "tuning", "roundtrip", "latents"},
     {"cli"},
     {"__main__"},
 ]

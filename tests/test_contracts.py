@@ -7,7 +7,21 @@ import pytest
 import torch
 
 import brainweave.recipe  # noqa: F401 - registers every part
-from brainweave.conditions import Category, Condition, Covariate, Images, Mask, Scalar
+from brainweave.conditions import (
+    Binary,
+    Category,
+    Choice,
+    Condition,
+    Continuous,
+    Covariate,
+    Images,
+    Mask,
+    Ordinal,
+    Scalar,
+    SetOf,
+    Spacing,
+    Value,
+)
 from brainweave.errors import ShapeError
 from brainweave.generator import Generator, Values
 from brainweave.part import Part
@@ -33,9 +47,16 @@ REPRESENTATIONS = [
 ]
 OFFSETS = {FrequencyAdaptive: {"offsets": (0.7, -1.1)}}  # else measured on a cohort
 PATHS = [part(**OFFSETS.get(part, {})) for part in registered(ProbabilityPath)]
-COVARIATES: dict[str, tuple[Covariate, float, float]] = {  # and two different values of each
-    "Scalar": (Scalar(name="age", low=20, high=80), 25.0, 75.0),
-    "Category": (Category(name="sex", values=("F", "M")), 0.0, 1.0),
+NAMES = ("a", "b", "c")
+COVARIATES: dict[str, tuple[Covariate, Value, Value]] = {  # and two different values of each
+    "Scalar": (Scalar(name="age", low=20, high=80), (25.0,), (75.0,)),
+    "Category": (Category(name="sex", values=("F", "M")), (0.0,), (1.0,)),
+    "Continuous": (Continuous(name="age", low=20, high=80), (25.0, 25.0), (60.0, 80.0)),
+    "Ordinal": (Ordinal(name="grade", values=NAMES), (0.0,), (2.0,)),
+    "Choice": (Choice(name="site", values=NAMES), (0.0,), (2.0,)),
+    "Binary": (Binary(name="tumour"), (0.0,), (1.0,)),
+    "Spacing": (Spacing(), (1.0, 1.0, 1.0), (1.0, 1.0, 5.0)),
+    "SetOf": (SetOf(name="diagnoses", values=NAMES), (0.0, 0.0, 0.0), (1.0, 0.0, 1.0)),
 }
 
 VOLUMES: dict[str, Condition] = {
@@ -127,17 +148,21 @@ def heard(
     request: pytest.FixtureRequest,
     tiny_recipe: Recipe,
     randomised: Callable[[Recipe], Generator],
-) -> tuple[Generator, str, float, float]:
+) -> tuple[Generator, str, Value, Value]:
     """A generator that hears one condition, its name and two values."""
     condition, first, second = COVARIATES[request.param]
     return randomised(tiny_recipe.replace(conditions=(condition,))), condition.name, first, second
 
 
-Heard = tuple[Generator, str, float, float]
+Heard = tuple[Generator, str, Value, Value]
 
 
-def drawn(generator: Generator, **values: float) -> torch.Tensor:
-    return generator.sample({name: torch.tensor([[v]]) for name, v in values.items()}, [3])
+def drawn(generator: Generator, **values: Value) -> torch.Tensor:
+    return generator.sample({name: torch.tensor([v]) for name, v in values.items()}, [3])
+
+
+def absent(generator: Generator, name: str) -> Value:
+    return generator.recipe.condition(name).absent
 
 
 def test_a_condition_when_changed_changes_the_output(heard: Heard) -> None:
@@ -153,8 +178,9 @@ def test_a_known_condition_differs_from_a_missing_one(heard: Heard) -> None:
 
 def test_a_missing_value_is_the_null_of_condition_dropout(heard: Heard) -> None:
     generator, name, first, _ = heard
-    missing = generator.signal({name: torch.tensor([[torch.nan]])}, {name: torch.tensor([True])})
-    hidden = generator.signal({name: torch.tensor([[first]])}, {name: torch.tensor([False])})
+    none = torch.tensor([absent(generator, name)])
+    missing = generator.signal({name: none}, {name: torch.tensor([True])})
+    hidden = generator.signal({name: torch.tensor([first])}, {name: torch.tensor([False])})
     assert missing.vector is not None
     assert hidden.vector is not None
     assert torch.equal(missing.vector, hidden.vector)
@@ -165,12 +191,12 @@ def test_a_missing_value_is_the_null_of_condition_dropout(heard: Heard) -> None:
 
 def test_a_missing_value_and_an_absent_one_give_the_same_volume(heard: Heard) -> None:
     generator, name, _, _ = heard
-    assert torch.equal(drawn(generator, **{name: torch.nan}), drawn(generator))
+    assert torch.equal(drawn(generator, **{name: absent(generator, name)}), drawn(generator))
 
 
 def test_a_missing_value_leaves_every_gradient_finite(heard: Heard) -> None:
     generator, name, first, _ = heard
-    values = {name: torch.tensor([[torch.nan], [first]])}
+    values = {name: torch.tensor([absent(generator, name), first])}
     generator.loss(torch.zeros(2, 1, 16, 16, 16), values).mean().backward()
     gradients = [p.grad for p in generator.parameters() if p.grad is not None]
     generator.zero_grad(set_to_none=True)

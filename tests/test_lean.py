@@ -133,6 +133,7 @@ def test_it_is_for_large_volumes_on_a_cpu_without_gradients():
     with torch.no_grad():
         assert lean.applies(module, large, 8)
         assert not lean.applies(module, little, 8)
+        assert lean.applies(module, little)
         assert not lean.applies(module, large.to("meta"), 8)
         assert not lean.applies(module.train(), large, 8)
 
@@ -187,6 +188,64 @@ def test_a_convolution_of_slabs_is_that_of_the_whole(channels, size, slab, monke
     monkeypatch.setattr(lean, "SLAB", slab)
     layer, both = convolution(channels, size), parts(2, channels[0] - 2)
     torch.testing.assert_close(lean.convolve(both, layer), layer(torch.cat(both, 1)))
+
+
+@pytest.mark.parametrize("small", [0, 2**30], ids=["in 3D", "in pairs"])
+@torch.no_grad()
+def test_few_channels_are_convolved_either_way(small, monkeypatch):
+    monkeypatch.setattr(lean, "SMALL", small)
+    layer, x = convolution((5, 3)), volume(1, 5, 8, 4, 6, kind=torch.float64)
+    torch.testing.assert_close(lean.convolve([x], layer), layer(x))
+
+
+class VoxelNorm(nn.LayerNorm):
+    """Over the channels of every voxel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+
+NORMS = {"of all": lambda channels: nn.GroupNorm(1, channels), "of each voxel": VoxelNorm}
+
+
+def normed(kind: str, channels: int) -> nn.Module:
+    norm = NORMS[kind](channels).double()
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    return norm
+
+
+@pytest.mark.parametrize("kind", NORMS)
+@thickness
+@torch.no_grad()
+def test_a_norm_of_all_is_measured_and_one_of_each_voxel_taken_in_the_slab(kind, slab, monkeypatch):
+    monkeypatch.setattr(lean, "SLAB", slab)
+    layer, both, norm = convolution((5, 3)), parts(2, 3), normed(kind, 5)
+    found = lean.convolve(both, layer, norm=lean.ready(both, norm))
+    torch.testing.assert_close(found, layer(F.silu(norm(torch.cat(both, 1)))))
+
+
+@pytest.mark.parametrize("kind", NORMS)
+@pytest.mark.parametrize(("channels", "out"), [((6,), 6), ((6,), 4), ((2, 4), 6), ((6, 5), 4)])
+@thickness
+@torch.no_grad()
+def test_a_residual_block_of_slabs_is_that_of_the_whole(kind, channels, out, slab, monkeypatch):
+    monkeypatch.setattr(lean, "SLAB", slab)
+    seen, each = sum(channels), parts(*channels)
+    first = normed(kind, seen), convolution((seen, out))
+    second = normed(kind, out), convolution((out, out))
+    skip = None if seen == out else convolution((seen, out), size=1)
+    x = torch.cat(each, 1)
+    h = second[1](F.silu(second[0](first[1](F.silu(first[0](x))))))
+    expected = (x if skip is None else skip(x)) + 0.3 * h
+    torch.testing.assert_close(lean.residual(each, first, second, skip, 0.3), expected)
+
+
+def test_where_nothing_is_cast_activations_keep_their_type():
+    assert lean.working(torch.zeros(1, dtype=torch.float64)) == torch.float64
+    assert lean.working(torch.zeros(1, device="meta")) == torch.float32
+    with torch.autocast("cpu", torch.bfloat16):
+        assert lean.working(torch.zeros(1)) == torch.bfloat16
 
 
 @thickness

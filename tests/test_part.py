@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import brainweave
+from brainweave.compression import AutoencoderTraining
 from brainweave.data.augment import Augment
 from brainweave.data.intensity import Percentiles, ZScore
 from brainweave.data.preprocess import Preprocess
@@ -19,6 +20,7 @@ from brainweave.processes.paths import DDPM, Rectified
 from brainweave.processes.process import Process
 from brainweave.recipe import Recipe, Sampling, Training
 from brainweave.representations import Haar, Voxel
+from brainweave.representations.autoencoders.wavelet_flow import WaveletFlowConfig
 
 for _module in pkgutil.walk_packages(brainweave.__path__, "brainweave."):
     if not _module.name.endswith("__main__"):
@@ -31,10 +33,26 @@ NEEDED: dict[str, dict[str, Any]] = {
     "Preprocess": {"shape": (16, 16, 16)},
     "Scalar": {"name": "age", "low": 20, "high": 80},
     "Category": {"name": "sex", "values": ("F", "M")},
+    "Continuous": {"name": "age", "low": 20, "high": 80},
+    "Ordinal": {"name": "grade", "values": ("a", "b")},
+    "Choice": {"name": "site", "values": ("a", "b")},
+    "SetOf": {"name": "diagnoses", "values": ("a", "b")},
+    "Binary": {"name": "tumour"},
+    "Column": {"name": "age", "kind": "ignored"},
     "Images": {"modalities": ("t1w",)},
     "Mask": {"labels": (1,)},
+    "Latent": {"autoencoder": WaveletFlowConfig()},
     "Fit": {"target": "t1w", "images": ("t2w",), "coefficients": (0.0, 1.0, 0.0)},
+    "Fitting": {"steps": 1},
     "Training": {"steps": 1},
+    "Features": {"weights": "resnet_10.pth"},
+    "AutoencoderTraining": {"steps": 1},
+    "AutoencoderRecipe": {
+        "name": "toy",
+        "preprocess": Preprocess(shape=(16, 16, 16)),
+        "autoencoder": WaveletFlowConfig(),
+        "training": AutoencoderTraining(steps=1),
+    },
     "Recipe": {
         "name": "toy",
         "preprocess": Preprocess(shape=(16, 16, 16)),

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from brainweave.data.augment import Augment
+from brainweave.data.cache import Keep
 from brainweave.data.cohort import Cohort, canonical_modality
 from brainweave.data.dataset import VolumeDataset
 from brainweave.data.files import sha256
@@ -28,7 +28,7 @@ class Features(Part):
     network: Literal["medicalnet", "radimagenet"] = "medicalnet"
     weights: str
     sha256: str = ""
-    depth: int = 10
+    depth: Literal[10, 18, 34, 50, 101, 152, 200] = 10
     slices: int = Field(default=4, ge=1)
 
     def noted(self) -> "Features":
@@ -71,7 +71,7 @@ class AutoencoderTraining(Fitting):
 
     patch: Shape | None = None
     whole_from: float = Field(default=1.0, ge=0, le=1)
-    kl: float = Field(default=1e-4, ge=0)
+    kl: float = Field(default=1e-3, ge=0)
     wavelet: float = Field(default=0.1, ge=0)
     perceptual: float = Field(default=0.0, ge=0)
     features: Features | None = None
@@ -147,16 +147,22 @@ class AutoencoderRecipe(Part):
             )
 
     def dataset(
-        self, cohort: Cohort, *, cache: Path | None = None, augment: Augment | None = None
+        self,
+        cohort: Cohort,
+        *,
+        cache: Path | None = None,
+        training: bool = False,
+        keep: Keep | None = None,
     ) -> VolumeDataset:
-        """Every volume of its targets; see `VolumeDataset`."""
+        """Every volume of its targets, or what is to be kept in its place; see `VolumeDataset`."""
         return VolumeDataset(
             cohort,
             self.targets,
             self.preprocess,
             read=lambda _subject, _modality: {},
             cache=cache,
-            augment=augment,
+            augment=self.training.augment if training else None,
+            keep=keep,
         )
 
     def fitted(self, _volumes: VolumeDataset, template: Grid) -> "AutoencoderRecipe":

@@ -1,15 +1,19 @@
-"""What a recipe costs: counted by running its network on tensors without memory."""
+"""What a recipe costs: counted by running its model on tensors without memory."""
 
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from brainweave.compression import AutoencoderRecipe
+from brainweave.data.grid import Shape
 from brainweave.generator import Generator
 from brainweave.processes import grids
 from brainweave.processes.guidance import guide
@@ -17,28 +21,31 @@ from brainweave.processes.paths import Rectified
 from brainweave.processes.process import Estimate
 from brainweave.processes.samplers import SAMPLERS
 from brainweave.recipe import Recipe
+from brainweave.representations.autoencoders import Autoencoder
+from brainweave.representations.haar import haar_kernels
 
 _FLOAT = 4  # bytes; parameters, their gradients and moments are float32
 
 
-def parameter_count(recipe: Recipe) -> int:
-    """All numbers that training fits."""
+def parameter_count(recipe: Recipe | AutoencoderRecipe) -> int:
+    """All numbers that training fits, but those of a discriminator."""
     with torch.device("meta"):
-        generator = Generator(recipe)
-    return sum(parameter.numel() for parameter in generator.parameters())
+        return sum(parameter.numel() for parameter in _model(recipe).parameters())
 
 
-def flops_per_call(recipe: Recipe) -> int:
-    """Of one network call for one volume; a multiplication with its addition counts as two."""
-    with torch.device("meta"), torch.no_grad():
-        generator = Generator(recipe).eval()
-        with FlopCounterMode(display=False) as counter:
-            _call(generator, batch=1)
-    return int(counter.get_total_flops())
+def flops_per_call(recipe: Recipe | AutoencoderRecipe) -> int:
+    """Of one network call for one volume, or of one volume through an autoencoder and back; a
+    multiplication with its addition counts as two."""
+    if isinstance(recipe, Recipe):
+        with torch.device("meta"), torch.no_grad():
+            return _counted(_model(recipe).eval(), recipe)
+    with _without_memory():
+        return _counted(_model(recipe).train(), recipe)  # without gradients it goes slab by slab
 
 
 def calls_per_volume(recipe: Recipe) -> int:
-    """Network calls as `recipe.sampling` draws a volume; guidance makes two where it acts."""
+    """Network calls as `recipe.sampling` draws a volume; guidance makes two where it acts, and
+    one more for each condition with a scale of its own."""
     made = 0
 
     def denoise(x: Tensor, t: Tensor) -> Estimate:
@@ -47,30 +54,44 @@ def calls_per_volume(recipe: Recipe) -> int:
         return Estimate(x, x, x)
 
     sampling, process = recipe.sampling, recipe.process
-    guided = guide(denoise, denoise, sampling.guidance, sampling.guidance_interval)
+    alone = [(denoise, scale) for scale in (sampling.guidance_by or {}).values()]
+    guided = guide(denoise, denoise, sampling.guidance, sampling.guidance_interval, alone)
     first = 0.0 if process.path.wants_energies else process.first_time
     times = grids.uniform(sampling.steps, first)  # on a plain path: one may not be fitted yet
     SAMPLERS[sampling.sampler](guided, torch.zeros(1, 1), times, path=Rectified())
     return 2 * made if sampling.mirror else made
 
 
-def generation_memory(recipe: Recipe) -> int:
-    """Bytes of weights and of the network's largest working set for one volume, in float32."""
-    with FakeTensorMode(), torch.no_grad():
-        generator = Generator(recipe).eval()
-        with Live(generator) as live:
-            _call(generator, batch=1)
+def generation_memory(recipe: Recipe | AutoencoderRecipe) -> int:
+    """Bytes of weights and of the largest working set for one volume, in float32: of the network,
+    or through an autoencoder and back."""
+    with _without_memory(), torch.no_grad():
+        model = _model(recipe).eval()
+        with Live(model) as live:
+            _call(model, recipe, 1, recipe.preprocess.shape)
     return live.held + live.peak
 
 
-def training_memory(recipe: Recipe) -> int:
+def training_memory(recipe: Recipe | AutoencoderRecipe) -> int:
     """Bytes of a training step: weights, their two moments and average, and the largest set of
-    gradients and activations in between."""
+    gradients and activations in between; those of a discriminator or of a network for features come
+    on top."""
+    if isinstance(recipe, Recipe):
+        return _step(recipe, recipe.training.batch, recipe.preprocess.shape)
+    plan, shape = recipe.training, recipe.preprocess.shape
+    steps = [(plan.batch, plan.patch or shape)]
+    if plan.patch is not None and plan.whole_from < 1:
+        steps.append((1, shape))
+    return max(_step(recipe, batch, edges) for batch, edges in steps)
+
+
+def _step(recipe: Recipe | AutoencoderRecipe, batch: int, shape: Shape) -> int:
+    """The bytes of a training step on volumes of this shape."""
     half = recipe.training.precision == "bf16"
-    with FakeTensorMode():
-        generator = Generator(recipe).train()
-        with Live(generator) as live, torch.autocast("cpu", torch.bfloat16, enabled=half):
-            _call(generator, batch=recipe.training.batch).float().square().mean().backward()
+    with _without_memory():
+        model = _model(recipe).train()
+        with Live(model) as live, torch.autocast("cpu", torch.bfloat16, enabled=half):
+            _call(model, recipe, batch, shape).float().square().mean().backward()
     copies = 3 if recipe.training.ema is None else 4
     return copies * live.held + live.peak
 
@@ -111,9 +132,31 @@ class Live(TorchDispatchMode):
         self.now -= self._sizes.pop(key)
 
 
-def _call(generator: Generator, batch: int) -> Tensor:
-    """One network call with nothing known; on the device and in the mode that is current."""
-    recipe = generator.recipe
-    keep = {name: torch.zeros(batch, dtype=torch.bool) for name in generator.embedders}
+def _counted(model: nn.Module, recipe: Recipe | AutoencoderRecipe) -> int:
+    with FlopCounterMode(display=False) as counter:
+        _call(model, recipe, 1, recipe.preprocess.shape)
+    return int(counter.get_total_flops())
+
+
+@contextmanager
+def _without_memory() -> Iterator[None]:
+    """Where tensors have shapes only. What is kept between calls is made before."""
+    haar_kernels(1)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        yield
+
+
+def _model(recipe: Recipe | AutoencoderRecipe) -> nn.Module:
+    return Generator(recipe) if isinstance(recipe, Recipe) else recipe.autoencoder.build()
+
+
+def _call(model: nn.Module, recipe: Recipe | AutoencoderRecipe, batch: int, shape: Shape) -> Tensor:
+    """One network call with nothing known, or one pass of an autoencoder."""
+    if isinstance(model, Autoencoder):
+        x = torch.zeros(batch, 1, *shape)
+        return model(x).volume if model.training else model.reconstruct(x)
+    assert isinstance(model, Generator)
+    assert isinstance(recipe, Recipe)
+    keep = {name: torch.zeros(batch, dtype=torch.bool) for name in model.embedders}
     x, clock = torch.zeros(batch, *recipe.latent_shape), torch.zeros(batch)
-    return generator.network(x, clock, generator.signal({}, keep))
+    return model.network(x, clock, model.signal({}, keep))

@@ -19,6 +19,8 @@ class Fitting(Part):
     warmed up as (1 + step) / (10 + step). precision: of the network's arithmetic. validate_every,
     save_every: in steps. patience: validations without improvement before stopping (0: never);
     with it the best weights are kept instead of the last. compile: torch.compile the network.
+    balance: volumes of a modality are drawn as often as there are of it to the power of 1 - this
+    (0: as often as there are, 1: all modalities alike; WFDM takes 0.7); noted in the journal.
     """
 
     steps: int | None = Field(default=None, ge=1)
@@ -41,6 +43,7 @@ class Fitting(Part):
     workers: int = Field(default=0, ge=0)
     compile: bool = False
     augment: Augment | None = None
+    balance: float = Field(default=0.0, ge=0, le=1)
 
     @model_validator(mode="after")
     def _one_length(self) -> "Fitting":

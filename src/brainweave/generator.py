@@ -4,13 +4,14 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from brainweave.conditions.base import Signal
+from brainweave.conditions.hiding import Keep, Listen, drawn, heard, listening
 from brainweave.conditions.images import Mask
 from brainweave.data.tensors import load_tensors, save_tensors
 from brainweave.errors import CheckpointError, ConditionError
@@ -21,8 +22,6 @@ from brainweave.processes.process import Denoiser, Judge
 from brainweave.processes.samplers import SAMPLERS
 from brainweave.recipe import FOLD, Recipe, Sampling
 from brainweave.values import Values, edges_of, filled, prepared
-
-Listen = Literal["both", "film", "attention", "none"]
 
 
 class Generator(nn.Module):
@@ -223,19 +222,20 @@ class Generator(nn.Module):
         return generator.to(device).eval()
 
     def _denoiser(self, values: Values, count: int, sampling: Sampling, listen: Listen) -> Denoiser:
-        yes = {name: torch.ones(count, dtype=torch.bool) for name in self.embedders}
-        no = {name: torch.zeros(count, dtype=torch.bool) for name in self.embedders}
-        heard, null = self.signal(values, yes), self.signal(values, no)
-        film, attention = listen in ("both", "film"), listen in ("both", "attention")
-        heard = Signal(
-            vector=(heard if film else null).vector,
-            tokens=(heard if attention else null).tokens,
-            planes=(null if listen == "none" else heard).planes,
-        )
         process, representation = self.recipe.process, self.recipe.representation
-        denoise = process.denoiser(partial(self.network, signal=heard))
-        free = process.denoiser(partial(self.network, signal=null))
-        guided = guide(denoise, free, sampling.guidance, sampling.guidance_interval)
+
+        def signal(names: Sequence[str] | None) -> Signal:
+            return self.signal(values, heard(self.recipe.conditions, count, names))
+
+        def hearing(signal: Signal) -> Denoiser:
+            network = partial(self.network, signal=listening(signal, null, listen))
+            return process.denoiser(network)
+
+        null, scale = signal([]), sampling.guidance
+        scales = {self.recipe.condition(n).name: s for n, s in (sampling.guidance_by or {}).items()}
+        alone = [(hearing(signal([name])), own) for name, own in scales.items()]
+        interval = sampling.guidance_interval
+        guided = guide(hearing(signal(None)), hearing(null), scale, interval, alone)
         if not sampling.clip:
             return guided
         intensity = self.recipe.preprocess.intensity
@@ -273,10 +273,7 @@ class Generator(nn.Module):
 
         return judge
 
-    def _draw_keep(self, count: int, generator: torch.Generator | None) -> dict[str, Tensor]:
+    def _draw_keep(self, count: int, generator: torch.Generator | None) -> Keep:
         """Some volumes hear nothing, in others single conditions are hidden."""
         share = self.recipe.training.drop_conditions
-        device = generator.device if generator is not None else "cpu"
-        draws = torch.rand(1 + len(self.embedders), count, generator=generator, device=device)
-        kept = draws >= share
-        return {name: kept[0] & own for name, own in zip(self.embedders, kept[1:], strict=True)}
+        return drawn(self.recipe.conditions, share, count, generator)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from brainweave.compression import AutoencoderRecipe
 from brainweave.conditions.base import Condition
 from brainweave.conditions.covariates import Category, Scalar
 from brainweave.conditions.images import Images
@@ -17,7 +18,8 @@ from brainweave.cost import (
     training_memory,
 )
 from brainweave.data.tensors import content_hash
-from brainweave.model_folder import WEIGHTS, load_recipe
+from brainweave.errors import RecipeError
+from brainweave.model_folder import WEIGHTS, Plan, load_plan
 from brainweave.part import Part, difference
 from brainweave.recipe import Recipe
 from brainweave.recipes import RECIPES
@@ -27,12 +29,13 @@ from brainweave.recipes import RECIPES
 class Facts:
     """A recipe and its cost; `str` of it is a text for people.
 
-    flops: of one network call for one volume. calls: of the network per volume, as
-    `recipe.sampling` draws it. generating, training: bytes, estimates for one volume and for one
-    training step, without what libraries reserve. weights: their content hash, None for a recipe.
+    flops: of one network call for one volume, or of a volume through an autoencoder. calls: of the
+    network per volume, as `recipe.sampling` draws it. generating, training: bytes, estimates for
+    one volume and for one training step, without what libraries reserve. weights: their content
+    hash, None for a recipe.
     """
 
-    recipe: Recipe
+    recipe: Plan
     parameters: int
     flops: int
     calls: int
@@ -41,26 +44,33 @@ class Facts:
     weights: str | None
 
     def __str__(self) -> str:
-        return _aligned([*_parts(self.recipe), *_costs(self), *_origins(self)])
+        recipe = self.recipe
+        parts = _parts(recipe) if isinstance(recipe, Recipe) else _stages(recipe)
+        return _aligned([*parts, *_costs(self), *_origins(self)])
 
 
-def inspect(model: Recipe | Path) -> Facts:
+def inspect(model: Plan | Path) -> Facts:
     """The facts of a recipe or of a model folder. Raises CheckpointError where there is none."""
-    recipe = model if isinstance(model, Recipe) else load_recipe(model)
-    weights = None if isinstance(model, Recipe) else content_hash(model / WEIGHTS)
+    recipe = load_plan(model) if isinstance(model, Path) else model
+    weights = content_hash(model / WEIGHTS) if isinstance(model, Path) else None
     return Facts(
         recipe=recipe,
         parameters=parameter_count(recipe),
         flops=flops_per_call(recipe),
-        calls=calls_per_volume(recipe),
+        calls=calls_per_volume(recipe) if isinstance(recipe, Recipe) else 1,
         generating=generation_memory(recipe),
         training=training_memory(recipe),
         weights=weights,
     )
 
 
-def compare(a: Recipe, b: Recipe) -> str:
-    """Every field in which two recipes differ: its name, the value in a, the value in b."""
+def compare(a: Plan, b: Plan) -> str:
+    """Every field in which two recipes differ: its name, the value in a, the value in b.
+
+    Raises RecipeError for a generator and an autoencoder.
+    """
+    if type(a) is not type(b):
+        raise RecipeError(f"of {a.name} and {b.name} one is an autoencoder: no field is common")
     rows = [(field, _word(old), _word(new)) for field, old, new in difference(a, b)]
     return _aligned(rows) if rows else "no difference"
 
@@ -71,8 +81,11 @@ def listing() -> str:
     for name, maker in RECIPES.items():
         recipe = maker()
         summary = (functions.getdoc(maker) or "").partition("\n")[0]
-        process = f"{recipe.process.prediction} on {_word(recipe.process.path)}"
-        space = _word(recipe.representation)
+        if isinstance(recipe, Recipe):
+            process = f"{recipe.process.prediction} on {_word(recipe.process.path)}"
+            space = _word(recipe.representation)
+        else:
+            space, process = _latents(recipe), "autoencoder"
         count = f"{parameter_count(recipe) / 1e6:,.1f} M"
         rows.append((name, count, _edges(recipe.preprocess.shape), space, process, summary))
     return _aligned(rows)
@@ -94,12 +107,32 @@ def _parts(recipe: Recipe) -> Iterable[tuple[str, str]]:
     yield "sampling", _word(recipe.sampling)
 
 
+def _stages(recipe: AutoencoderRecipe) -> Iterable[tuple[str, str]]:
+    yield recipe.name, recipe.source
+    yield "targets", ", ".join(recipe.targets)
+    yield "preprocess", _word(recipe.preprocess)
+    yield "autoencoder", _word(recipe.autoencoder)
+    yield "latents", _latents(recipe)
+    yield "training", _word(recipe.training)
+
+
+def _latents(recipe: AutoencoderRecipe) -> str:
+    """Such as "4 x 20 x 24 x 20"."""
+    edges = zip(recipe.preprocess.shape, recipe.autoencoder.factors, strict=True)
+    return _edges([recipe.autoencoder.latent_channels, *(edge // f for edge, f in edges)])
+
+
 def _costs(facts: Facts) -> Iterable[tuple[str, str]]:
     yield "parameters", f"{facts.parameters:,}"
-    yield "network call", _flops(facts.flops)
-    yield "volume", f"{facts.calls} network calls, {_flops(facts.calls * facts.flops)}"
+    use = "to encode and decode a volume"
+    if isinstance(facts.recipe, Recipe):
+        use = "to generate a volume"
+        yield "network call", _flops(facts.flops)
+        yield "volume", f"{facts.calls} network calls, {_flops(facts.calls * facts.flops)}"
+    else:
+        yield "volume", f"{_flops(facts.flops)} {use}"
     batch = facts.recipe.training.batch
-    yield "memory", f"{_bytes(facts.generating)} to generate a volume (estimate)"
+    yield "memory", f"{_bytes(facts.generating)} {use} (estimate)"
     yield "", f"{_bytes(facts.training)} for a training step of batch {batch} (estimate)"
 
 
@@ -130,7 +163,8 @@ def _heard(condition: Condition) -> str:
 def _word(value: Any) -> str:
     """A value as one would write it: of a part, the fields that are not its defaults."""
     if isinstance(value, Part):
-        defaults = {name: field.default for name, field in type(value).model_fields.items()}
+        known = type(value).model_fields.items()
+        defaults = {name: field.get_default(call_default_factory=True) for name, field in known}
         told = [(name, getattr(value, name)) for name in value.fields()]
         shown = [f"{name}={_word(v)}" for name, v in told if v != defaults[name]]
         return f"{type(value).__name__}({', '.join(shown)})"

@@ -1,11 +1,11 @@
 """Inference without gradients: convolutions of normalised volumes, a few slices at a time.
 
 A plain forward pass holds several copies of its largest activation at once and spends as long on
-touching fresh memory as on arithmetic. Here a norm is measured first; then a slab of slices after
-the other is scaled, passed through SiLU and convolved while it lies in the cache, concatenated only
-there, and written where it is to stay. Values are those of the plain pass but for rounding.
-
-Volumes are [1 c i j k], their channels last in memory, as oneDNN likes them.
+touching fresh memory as on arithmetic. Here a norm of the volume is measured first; then one slab
+of slices after the other is scaled, or normed voxel by voxel, passed through SiLU and convolved
+while it lies in the cache, concatenated only there, and written where it is to stay. Values are
+those of the plain pass but for rounding. Volumes are [1 c i j k], their channels last in memory, as
+oneDNN likes them.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 LAST = torch.channels_last_3d
 SLAB = 2**24  # bytes; larger ones leave more memory behind, smaller ones keep threads waiting
+SMALL = 2**21  # numbers below which PyTorch convolves in 3D without oneDNN, slowly for few channels
 
 Volume = Float[Tensor, "1 _ _ _ _"]
 Bounds = list[tuple[int, int]]
@@ -35,18 +36,23 @@ class Affine(NamedTuple):
         return Affine(self.scale * (1 + scale), self.shift * (1 + scale) + shift)
 
 
-def applies(module: nn.Module, x: Float[Tensor, "b c i j k"], width: int) -> bool:
+Norm = Affine | nn.Module  # a module: of every voxel alone
+Stage = tuple[nn.Module, nn.Conv3d]  # a norm, SiLU, a convolution
+
+
+def applies(module: nn.Module, x: Float[Tensor, "b c i j k"], width: int | None = None) -> bool:
     """Whether the passes of this file stand in for a module's plain one: on a CPU, without
     gradients, for volumes of which one activation of `width` channels is more than a slab."""
     plain = torch.is_grad_enabled() or module.training or torch.compiler.is_compiling()
-    large = width * x[:1, :1].numel() * x.element_size() > SLAB
+    large = width is None or width * x[:1, :1].numel() * x.element_size() > SLAB
     return large and not plain and x.device.type == "cpu"
 
 
 def working(x: Tensor) -> torch.dtype:
     """What activations are kept in: the type of autocasting, else that of x."""
     device = x.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+    cast = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if cast else x.dtype
 
 
 def bounds(channels: int, like: Volume, *, scale: int = 1) -> Bounds:
@@ -56,6 +62,11 @@ def bounds(channels: int, like: Volume, *, scale: int = 1) -> Bounds:
     each = channels * j * k * scale**3 * like.element_size()
     thick = 2 * max(1, SLAB // (2 * each))
     return [(start, min(start + thick, depth)) for start in range(0, depth, thick)]
+
+
+def ready(parts: Sequence[Volume], norm: nn.Module) -> Norm:
+    """A norm as slabs take it: a GroupNorm measured, one of every voxel alone as it is."""
+    return measured(parts, norm) if isinstance(norm, nn.GroupNorm) else norm
 
 
 def measured(parts: Sequence[Volume], norm: nn.GroupNorm) -> Affine:
@@ -71,7 +82,7 @@ def measured(parts: Sequence[Volume], norm: nn.GroupNorm) -> Affine:
 
 
 def slabs(
-    parts: Sequence[Volume], where: Bounds, *, norm: Affine | None = None, halo: int = 0
+    parts: Sequence[Volume], where: Bounds, *, norm: Norm | None = None, halo: int = 0
 ) -> Iterator[Volume]:
     """The concatenated parts between bounds, after the norm and SiLU if there is one, with `halo`
     slices more at both ends, zero beyond the volume's.
@@ -96,7 +107,7 @@ def slabs(
         yield z
 
 
-def halved(parts: Sequence[Volume], *, norm: Affine | None = None) -> Volume:
+def halved(parts: Sequence[Volume], *, norm: Norm | None = None) -> Volume:
     """Means over 2 x 2 x 2 voxels of the concatenated parts, after the norm and SiLU if any."""
     where = bounds(sum(part.shape[1] for part in parts), parts[0])
     return torch.cat([_halve(z) for z in slabs(parts, where, norm=norm)], dim=2)
@@ -106,7 +117,7 @@ def convolve(
     parts: Sequence[Volume],
     layer: nn.Conv3d,
     *,
-    norm: Affine | None = None,
+    norm: Norm | None = None,
     shift: Float[Tensor, "c"] | None = None,
     doubled: bool = False,
 ) -> Volume:
@@ -127,13 +138,11 @@ def branched(
     layer: nn.Conv3d,
     skip: nn.Conv3d,
     *,
-    norm: Affine,
+    norm: Norm,
     shift: Float[Tensor, "c"] | None = None,
 ) -> tuple[Volume, Volume]:
-    """`convolve` by `layer`, and of the parts as they are by `skip`, in one pass.
-
-    Of two parts the results take the place, as far as there is room for them.
-    """
+    """`convolve` by `layer`, and of the parts as they are by `skip`, in one pass. Of two parts the
+    results take the place, as far as there is room for them."""
     sides = Filter(layer, parts[0].dtype, shift=shift), Filter(skip, parts[0].dtype)
     channels = layer.out_channels
     where = bounds(max(layer.in_channels, channels), parts[0])
@@ -149,15 +158,36 @@ def branched(
 
 
 def convolve_into(
-    x: Volume, layer: nn.Conv3d, *, norm: Affine, where: Bounds, plus: Iterable[Volume]
+    x: Volume,
+    layer: nn.Conv3d,
+    *,
+    norm: Norm,
+    where: Bounds,
+    plus: Iterable[Volume],
+    gain: float = 1.0,
 ) -> Volume:
-    """x becomes the convolution of itself after the norm and SiLU, plus slabs between bounds."""
+    """x becomes slabs between bounds plus `gain` times its convolution after the norm and SiLU."""
     kernel = Filter(layer, x.dtype)
     sources = zip(where, slabs([x], where, norm=norm, halo=kernel.halo), plus, strict=True)
     for (start, stop), z, more in sources:
-        kernel(z, x[:, :, start:stop])
-        x[:, :, start:stop].add_(more)
+        kernel(z, out := x[:, :, start:stop])
+        torch.add(more, out, alpha=gain, out=out)
     return x
+
+
+def residual(
+    parts: Sequence[Volume], first: Stage, second: Stage, skip: nn.Conv3d | None, gain: float = 1.0
+) -> Volume:
+    """The concatenated parts as they are or through `skip`, plus `gain` times two stages of them.
+    Two parts may be written over."""
+    norm, (norm_out, conv_out) = ready(parts, first[0]), second
+    if skip is None:
+        h = convolve(parts, first[1], norm=norm)
+    else:
+        h, *parts = branched(parts, first[1], skip, norm=norm)
+    where = bounds(h.shape[1], h)
+    norm, plus = ready([h], norm_out), slabs(parts, where)
+    return convolve_into(h, conv_out, norm=norm, where=where, plus=plus, gain=gain)
 
 
 class Filter:
@@ -176,14 +206,15 @@ class Filter:
         self.halo, self.doubled, self.bias = size // 2, doubled, bias.to(kind)
         weight = _of_doubled(layer.weight) if doubled else layer.weight
         self.weight = weight.to(kind).contiguous(memory_format=LAST)
-        pays = min(layer.in_channels, layer.out_channels) >= 32 and kind.itemsize >= 4
-        self.in_pairs = _of_pairs(self.weight) if size == 3 and pays and not doubled else []
+        self.wide = min(layer.in_channels, layer.out_channels) >= 32
+        paired = size == 3 and kind.itemsize >= 4 and not doubled
+        self.in_pairs = _of_pairs(self.weight) if paired else []
 
     def __call__(self, z: Volume, out: Volume) -> None:
         """Writes the slab without the halo."""
         if self.doubled:
             out.copy_(F.conv_transpose3d(z, self.weight, self.bias, stride=2, padding=(3, 1, 1)))
-        elif self.in_pairs and z.shape[2] % 2 == 0:
+        elif self.in_pairs and z.shape[2] % 2 == 0 and (self.wide or z.numel() < SMALL):
             self._pairs(z[0].transpose(0, 1), out[0].transpose(0, 1))
         elif self.halo:
             out.copy_(F.conv3d(z, self.weight, self.bias, padding=(0, self.halo, self.halo)))
@@ -236,16 +267,18 @@ def _moments(part: Volume) -> tuple[Float[Tensor, "c"], Float[Tensor, "c"]]:
     return mean, (share * (spreads + (means - mean).square())).sum(0)
 
 
-def _fill(z: Volume, parts: Sequence[Volume], where: slice, norm: Affine | None) -> None:
+def _fill(z: Volume, parts: Sequence[Volume], where: slice, norm: Norm | None) -> None:
     """The slices of every part side by side, after the norm and SiLU if there is one."""
     at = 0
     for part in parts:
         x, to = part[:, :, where], at + part.shape[1]
-        if norm is None:
-            z[:, at:to] = x
-        else:
+        if isinstance(norm, Affine):
             _scale(x, norm.scale[at:to], norm.shift[at:to], out=z[:, at:to])
+        else:
+            z[:, at:to] = x
         at = to
+    if isinstance(norm, nn.Module):
+        z.copy_(norm(z))
     if norm is not None:
         F.silu(z, inplace=True)
 

@@ -20,6 +20,7 @@ from brainweave.representations.latent import Latent
 
 RECIPE, WEIGHTS = "recipe.json", "weights.safetensors"
 AUTOENCODER = "autoencoder.safetensors"
+Plan = Recipe | AutoencoderRecipe
 _SEEN = ("preprocess", "autoencoder")  # of an autoencoder's recipe: as _BINDING
 _BINDING = ("preprocess", "template", "representation", "process", "network", "conditions")
 
@@ -41,13 +42,30 @@ def save_recipe(folder: Path, recipe: Recipe) -> dict[str, Any]:
     return plan
 
 
-def load_recipe(folder: Path) -> Recipe:
-    """The recipe of a model or run folder. Raises CheckpointError where there is none."""
-    recipe = _load(folder)
-    if not isinstance(recipe, Recipe):
-        raise CheckpointError(f"{folder / RECIPE} is not a recipe of a model that makes volumes")
-    if isinstance(recipe.representation, Latent):
+def load_plan(folder: Path) -> Plan:
+    """The recipe of a model or run folder, of either kind. Raises CheckpointError where there is
+    none."""
+    path = folder / RECIPE
+    if not path.is_file():
+        raise CheckpointError(f"{folder} is no model: it has no {RECIPE}")
+    try:
+        recipe = from_dict(json.loads(path.read_text()))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} is not JSON ({error}); restore it") from None
+    except RecipeError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    if not isinstance(recipe, Plan):
+        raise CheckpointError(f"{path} is not a recipe")
+    if isinstance(recipe, Recipe) and isinstance(recipe.representation, Latent):
         return recipe.replace(representation=recipe.representation.at(folder / AUTOENCODER))
+    return recipe
+
+
+def load_recipe(folder: Path) -> Recipe:
+    """The recipe of a model that makes volumes. Raises CheckpointError where there is none."""
+    recipe = load_plan(folder)
+    if not isinstance(recipe, Recipe):
+        raise CheckpointError(f"{folder} is an autoencoder: it makes no volumes of its own")
     return recipe
 
 
@@ -61,7 +79,7 @@ def save_autoencoder(folder: Path, recipe: AutoencoderRecipe, module: Autoencode
 
 def load_autoencoder_recipe(folder: Path) -> AutoencoderRecipe:
     """The recipe of an autoencoder's folder. Raises CheckpointError where there is none."""
-    recipe = _load(folder)
+    recipe = load_plan(folder)
     if not isinstance(recipe, AutoencoderRecipe):
         raise CheckpointError(f"{folder} is no autoencoder; train one or import one")
     return recipe
@@ -95,16 +113,3 @@ def latent(folder: Path) -> Latent:
         autoencoder=recipe.autoencoder, sha256=content_hash(folder / WEIGHTS), low=low, high=high
     )
     return space.at(folder / WEIGHTS)
-
-
-def _load(folder: Path) -> Any:
-    """Whatever recipe.json means."""
-    path = folder / RECIPE
-    if not path.is_file():
-        raise CheckpointError(f"{folder} is no model: it has no {RECIPE}")
-    try:
-        return from_dict(json.loads(path.read_text()))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} is not JSON ({error}); restore it") from None
-    except RecipeError as error:
-        raise CheckpointError(f"{path}: {error}") from None

@@ -8,13 +8,14 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from brainweave.conditions.base import Condition, Covariate
+from brainweave.conditions.choices import Choice
 from brainweave.conditions.covariates import Category
 from brainweave.conditions.images import Images, Mask
-from brainweave.data.augment import Augment
 from brainweave.data.cache import Keep
 from brainweave.data.cohort import Cohort, Subject, canonical_modality
 from brainweave.data.dataset import VolumeDataset
 from brainweave.data.grid import Grid, spelled
+from brainweave.data.patterns import Swap
 from brainweave.data.preprocess import Preprocess
 from brainweave.errors import ConditionError
 from brainweave.fitting import Fitting
@@ -36,20 +37,22 @@ class Training(Fitting):
     drop_conditions: share of volumes that hear no condition, and share of each condition hidden
     alone. band_power: with a whitened representation, channels are weighted in the loss by this
     power of the number they are divided by (0: as `process.channel_weights` says; 2: as voxels).
-    image_loss: added to the loss at t = 0, on the volume that the network's output means.
+    image_loss: added to the loss at t = 0, on the volume that the network's output means. swap:
+    hides more, so that what is missing does not tell where a volume is from.
     """
 
     drop_conditions: float = Field(default=0.1, ge=0, lt=1)
     band_power: float = Field(default=0.0, ge=0)
     image_loss: ImageLoss | None = None
+    swap: Swap | None = None
 
 
 class Recipe(Part):
     """A model and its training as one value.
 
-    target: the modality it makes, or the name of the Category whose values are the modalities that
-    one model makes. template: the grid that generated volumes are written on, the
-    training cohort's; set before step 1, as the statistics of a whitened representation are.
+    target: the modality it makes, or the name of the Category or Choice whose values are those that
+    one model makes. template: the grid that generated volumes are written on, the training
+    cohort's; set before step 1, as the statistics of a whitened representation are.
     """
 
     name: str
@@ -217,7 +220,7 @@ class Recipe(Part):
     def targets(self) -> tuple[str, ...]:
         """The modalities that it makes."""
         for condition in self.covariates:
-            if condition.name == self.target and isinstance(condition, Category):
+            if condition.name == self.target and isinstance(condition, Category | Choice):
                 return tuple(canonical_modality(value) for value in condition.values)
         return (self.target,)
 
@@ -262,9 +265,10 @@ class Recipe(Part):
         }
 
     def dataset(
-        self, cohort: Cohort, *, cache: Path | None = None, augment: Augment | None = None
+        self, cohort: Cohort, *, cache: Path | None = None, training: bool = False
     ) -> VolumeDataset:
-        """The volumes of its targets with all that its conditions need; see `VolumeDataset`."""
+        """The volumes of its targets with all that its conditions need; see `VolumeDataset`.
+        training: augmented and with values hidden, as training shows them."""
         keeps = self.representation.keeps
         return VolumeDataset(
             cohort,
@@ -272,7 +276,8 @@ class Recipe(Part):
             self.preprocess,
             read=self.read,
             cache=cache,
-            augment=augment,
+            augment=self.training.augment if training else None,
+            swap=self.training.swap if training else None,
             images=self.inputs,
             labels=self.labels,
             keep=None if keeps is None else Keep(keeps, self.representation.prepare),

@@ -1,7 +1,7 @@
 """How volumes are drawn from a model, as one frozen value."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 from jaxtyping import Float
 from pydantic import Field, model_validator
@@ -14,11 +14,14 @@ from brainweave.processes.paths import DDPM
 from brainweave.processes.process import Process
 from brainweave.processes.samplers import SAMPLERS
 
+Scale = Annotated[float, Field(ge=0)]
+
 
 class Sampling(Part):
     """How volumes are drawn.
 
-    guidance: classifier-free scale, 1 for none; guidance_interval: times in [0, 1] where it acts.
+    guidance: classifier-free scale, 1 for none; guidance_by: the scale of single conditions in its
+    place, by their name (see `guide`); guidance_interval: times in [0, 1] where they act.
     clip: keep every estimate of the data inside the intensity range, in voxels. floor: intensities
     below this share of the range become background at the end. shift: above 1, more of the steps
     near noise (see `grids.shifted`). eta: share of noise that ddim draws anew. grids: times to
@@ -33,6 +36,7 @@ class Sampling(Part):
     sampler: str = "euler"
     steps: int = Field(default=20, ge=1)
     guidance: float = Field(default=1.0, ge=0)
+    guidance_by: Mapping[str, Scale] | None = None
     guidance_interval: tuple[float, float] | None = None
     clip: bool = False
     floor: float = Field(default=0.0, ge=0, lt=1)
@@ -70,12 +74,17 @@ class Sampling(Part):
         steps: int | None = None,
         sampler: str | None = None,
         guidance: float | None = None,
+        guidance_by: Mapping[str, float] | None = None,
         times: Sequence[float] | None = None,
     ) -> "Sampling":
         """This sampling with what a user says in place of what it had. times: where the steps
-        begin, which says how many there are. Raises RecipeError where both are given."""
-        said = {"steps": steps, "sampler": sampler, "guidance": guidance}
-        changes: dict[str, Any] = {name: word for name, word in said.items() if word is not None}
+        begin, which says how many there are. guidance: of all conditions, whatever single ones had,
+        unless guidance_by names them. Raises RecipeError where both are given."""
+        said: dict[str, Any] = {"steps": steps, "sampler": sampler}
+        said |= {"guidance": guidance, "guidance_by": guidance_by}
+        changes = {name: word for name, word in said.items() if word is not None}
+        if guidance is not None and guidance_by is None:
+            changes["guidance_by"] = None
         if sampler not in (None, self.sampler):
             changes["eta"] = None
         if times is not None:

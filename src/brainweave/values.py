@@ -10,7 +10,7 @@ from brainweave.data.grid import Shape, spelled
 from brainweave.errors import ConditionError, ShapeError
 from brainweave.recipe import FOLD, Recipe
 
-Values = Mapping[str, Float[Tensor, "b _ *_"]]  # [b 1] of covariates, [b 1 i j k] of images
+Values = Mapping[str, Float[Tensor, "b _ *_"]]  # [b size] of covariates, [b 1 i j k] of images
 
 
 def filled(
@@ -21,11 +21,12 @@ def filled(
     Raises ConditionError for a condition that there is not or values of another shape.
     """
     inputs, found = recipe.inputs, {}
+    sizes = {c.name: c.size for c in recipe.covariates}
     for name in values:
         if name not in (*inputs, FOLD):
             recipe.condition(name)
-    for name in (*(c.name for c in recipe.covariates), *inputs):
-        shape = (count, *_shape(recipe, name, values)) if name in inputs else (count, 1)
+    for name in (*sizes, *inputs):
+        shape = (count, *_shape(recipe, name, values)) if name in inputs else (count, sizes[name])
         value = values.get(name)
         value = torch.full(shape, torch.nan) if value is None else value
         if value.shape != shape:

@@ -124,12 +124,12 @@ def test_what_a_subject_lacks_is_read_as_not_known(condition):
 @both
 @pytest.mark.parametrize("word", ["n/a", "NA", "nan", "", math.nan])
 def test_every_spelling_of_missing_is_not_known(condition, word):
-    assert math.isnan(condition.parse(word))
+    assert math.isnan(condition.parse(word)[0])
 
 
 @pytest.mark.parametrize("word", ["F", "f", "female", "Female", "FEMALE"])
 def test_sex_has_many_spellings(word):
-    assert SEX.parse(word) == 0.0
+    assert SEX.parse(word) == (0.0,)
 
 
 def test_a_subject_whose_number_is_a_text_is_named():
@@ -160,11 +160,11 @@ def test_a_number_outside_of_what_was_trained_is_refused(age):
 
 
 def test_a_number_outside_is_taken_when_extrapolating():
-    assert AGE.parse("95", extrapolate=True) == 95.0
+    assert AGE.parse("95", extrapolate=True) == (95.0,)
 
 
 def test_the_ends_of_the_range_are_inside():
-    assert (AGE.parse("20"), AGE.parse("80")) == (20.0, 80.0)
+    assert (AGE.parse("20"), AGE.parse("80")) == ((20.0,), (80.0,))
 
 
 @pytest.mark.parametrize("word", ["old", "inf"])
@@ -181,7 +181,7 @@ def test_what_is_parsed_is_shown_again(condition):
 
 @both
 def test_not_known_is_shown_as_none(condition):
-    assert condition.show(math.nan) is None
+    assert condition.show((math.nan,)) is None
 
 
 def test_an_empty_range_is_refused():

@@ -153,6 +153,12 @@ def test_two_files_of_one_modality_of_a_case_are_refused(tmp_path: Path, other: 
     assert Path(other).name in str(error.value)
 
 
+def test_a_contrast_in_another_spelling_is_refused_beside_its_case(tmp_path: Path) -> None:
+    put(tmp_path / "A_flair.nii.gz", tmp_path / "A_t1w.nii.gz", tmp_path / "B_pred.nii.gz")
+    with pytest.raises(CohortError, match=r"A_t1w.nii.gz is not named .* rename it, as A_t1.nii"):
+        from_brats(tmp_path)
+
+
 def test_a_folder_without_cases_says_what_names_are_needed(tmp_path: Path) -> None:
     put(tmp_path / "head.nii.gz")
     with pytest.raises(CohortError, match=r"named as in BraTS, such as CASE_t1ce\.nii\.gz or CASE"):

@@ -1,8 +1,10 @@
 """Batches depend on seed, step and rank alone; items carry all that is known."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,8 +12,10 @@ from torch import Tensor
 
 from brainweave.data.augment import Augment
 from brainweave.data.cohort import Cohort, Subject
-from brainweave.data.dataset import Batch, VolumeDataset, loader
+from brainweave.data.dataset import Batch, VolumeDataset
 from brainweave.data.intensity import ZScore
+from brainweave.data.loading import loader
+from brainweave.data.patterns import Swap
 from brainweave.data.phantom import write_phantoms
 from brainweave.data.preprocess import Preprocess
 from brainweave.data.volume import Shape, Volume
@@ -29,7 +33,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 
 
 def age(subject: Subject, _target: str) -> dict[str, Tensor]:
-    return {"age": torch.tensor([float(subject.covariates["age"])])}
+    return {"age": torch.tensor([float(subject.covariates.get("age", math.nan))])}
 
 
 def dataset(
@@ -241,3 +245,54 @@ def test_a_subject_without_the_modality_is_named(cohort: Cohort) -> None:
 def test_an_empty_cohort_is_refused() -> None:
     with pytest.raises(CohortError, match="nobody"):
         dataset(Cohort([]))
+
+
+def contrasts(folder: Path) -> Cohort:
+    """Six persons with t1w, one of them with t2w as well."""
+    two = Cohort.open(
+        write_phantoms(folder, 6, shape=(16, 16, 16), spacing=10.0, modalities=("t1w", "t2w"))
+    )
+    lacking = [replace(s, images={"t1w": s.images["t1w"]}) for s in two[1:]]
+    return Cohort([two[0], *lacking], "six")
+
+
+def kind(_subject: Subject, target: str) -> dict[str, Tensor]:
+    return {"kind": torch.tensor([float(target == "t2w")])}
+
+
+def drawn(data: VolumeDataset, steps: int, **options: Any) -> list[Batch]:
+    return list(loader(data, batch=7, seed=1, steps=steps, **options))
+
+
+def test_rare_contrasts_are_drawn_as_often_as_balance_says(tmp_path: Path) -> None:
+    data = VolumeDataset(
+        contrasts(tmp_path), ("t1w", "t2w"), PREPROCESS, read=kind, cache=None, augment=None
+    )
+    for balance, wanted in ((0.0, 1 / 7), (1.0, 1 / 2)):
+        batches = drawn(data, 30, balance=balance)
+        share = torch.cat([batch.values["kind"] for batch in batches]).mean()
+        assert float(share) == pytest.approx(wanted, abs=0.01)
+    again = drawn(data, 30, balance=1.0, start=20)
+    assert [batch.ids for batch in again] == [batch.ids for batch in batches[20:]]
+
+
+def test_training_hides_what_tells_a_site(tmp_path: Path) -> None:
+    """Ages are known at site A of all, at B of none but one: heard as seldom at both."""
+    subjects = Cohort.open(write_phantoms(tmp_path, 8, shape=(16, 16, 16), spacing=10.0))
+    known = [
+        replace(
+            s, covariates={"site": "AB"[i % 2], **({"age": 30.0} if i % 2 == 0 or i == 1 else {})}
+        )
+        for i, s in enumerate(subjects)
+    ]
+    cohort = Cohort(known, "sites")
+    plan = {"read": age, "cache": None, "augment": None}
+    data = VolumeDataset(cohort, "t1w", PREPROCESS, **plan, swap=Swap(by="site"))
+    heard = {
+        index: sum(not data[index, seed].values["age"].isnan().any() for seed in range(200)) / 200
+        for index in range(8)
+    }
+    at_a = sum(heard[index] for index in (0, 2, 4, 6)) / 4
+    at_b = sum(heard[index] for index in (1, 3, 5, 7)) / 4
+    assert at_a == pytest.approx(at_b, abs=0.05)
+    assert heard[1] == 1.0

@@ -258,3 +258,31 @@ def test_label_maps_keep_their_numbers_on_any_grid():
     preprocess = Preprocess(shape=(8, 8, 8), spacing=(0.8, 1.3, 1.0)).of_labels()
     x, _ = preprocess(labels)
     assert set(x.unique().tolist()) == {0.0, 250.0, 500.0, 750.0, 1000.0}
+
+
+def test_a_modality_may_have_intensities_of_its_own():
+    """CT in Hounsfield units beside MR: air, not 0, is background, and fills what is padded."""
+    hounsfield = Fixed(source_low=-1000, source_high=1000, low=0, high=1)
+    both = Preprocess(
+        shape=(6, 6, 6), intensity=Percentiles(low=0, high=1), intensities={"ct": hounsfield}
+    )
+    data = torch.full((4, 4, 4), -1000.0)
+    data[1:3, 1:3, 1:3] = 0.0
+    volume = Volume(data, np.eye(4))
+    ct = both.of("ct")
+    x, placement = ct(volume)
+    assert float(x[0, 0, 0, 0]) == 0.0
+    assert float(x[0, 2, 2, 2]) == 0.5
+    torch.testing.assert_close(ct.restore(x, placement).data, data)
+    made = ct.restore(x, ct.place(volume.grid))
+    torch.testing.assert_close(made.data, data)
+    assert both.of("t1w").intensity == both.intensity
+
+
+def test_intensities_of_another_range_are_refused():
+    with pytest.raises(RecipeError, match="ct goes from -1 to 1, all others from 0 to 1"):
+        Preprocess(
+            shape=(6, 6, 6),
+            intensity=Percentiles(low=0, high=1),
+            intensities={"ct": Fixed(source_low=-1000, source_high=1000)},
+        )

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from brainweave.backbones import medicalnet, radimagenet
 from brainweave.errors import EvaluationError
 from brainweave.evaluation.extractors import extractor
 from brainweave.evaluation.extractors import medicalnet as m
@@ -42,7 +43,7 @@ def small() -> np.ndarray:
 @pytest.fixture(scope="module")
 def ten() -> dict[str, Tensor]:
     """Weights of a ResNet-10."""
-    return weights(m.Backbone(10))
+    return weights(medicalnet.Backbone(10))
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +61,12 @@ def file(ten: dict[str, Tensor], tmp_path_factory: pytest.TempPathFactory) -> Pa
 def flat() -> dict[str, Tensor]:
     """Weights of RadImageNet's network as in torchvision."""
     torch.manual_seed(0)
-    return {n: t for n, t in r.Backbone(keras=False).state_dict().items() if t.ndim}
+    return {n: t for n, t in radimagenet.Backbone(keras=False).state_dict().items() if t.ndim}
 
 
 @pytest.mark.parametrize("depth", [10, 18, 50])
 def test_maps_are_medmetric_s(depth: int) -> None:
-    network = m.network(depth, weights(m.Backbone(depth)), "golden")
+    network = medicalnet.network(depth, weights(medicalnet.Backbone(depth)), "golden")
     with torch.inference_mode():
         found = network(torch.from_numpy(small())[None, None]).mean(dim=(2, 3, 4))[0].double()
     golden = GOLDEN["medicalnet"][str(depth)]
@@ -76,7 +77,7 @@ def test_maps_are_medmetric_s(depth: int) -> None:
 @pytest.mark.parametrize(("depth", "dimension"), [(10, 512), (34, 512), (101, 2048)])
 def test_last_maps_are_an_eighth_of_the_size(depth: int, dimension: int) -> None:
     with torch.device("meta"):
-        found = m.Backbone(depth)(torch.empty(1, 1, 32, 40, 24))
+        found = medicalnet.Backbone(depth)(torch.empty(1, 1, 32, 40, 24))
     assert found.shape == (1, dimension, 4, 5, 3)
 
 
@@ -134,10 +135,14 @@ def test_another_depth_is_refused(file: Path) -> None:
 
 
 def test_another_shortcut_is_refused() -> None:
-    own = {name: torch.empty(0) for name in m.Backbone(18).state_dict() if "tracked" not in name}
+    own = {
+        name: torch.empty(0)
+        for name in medicalnet.Backbone(18).state_dict()
+        if "tracked" not in name
+    }
     own["layer2.0.downsample.0.weight"] = torch.empty(0)
     with pytest.raises(EvaluationError, match=r"ResNet-18 with shortcut B.*with shortcut A"):
-        m.network(18, own, "resnet_18.pth")
+        medicalnet.network(18, own, "resnet_18.pth")
 
 
 def test_errors_are_one_short_line(file: Path) -> None:
@@ -186,7 +191,7 @@ def test_a_missing_device_is_refused(file: Path) -> None:
 def slices(flat: dict[str, Tensor], tmp_path_factory: pytest.TempPathFactory) -> r.RadImageNet:
     """RadImageNet from a file named as the authors'."""
     path = tmp_path_factory.mktemp("radimagenet") / "ResNet50.pt"
-    numbers = {name: n for n, name in r._SEQUENCE.items()}
+    numbers = {name: n for n, name in radimagenet._SEQUENCE.items()}
     torch.save({f"backbone.{numbers[k.split('.')[0]]}.{k.split('.', 1)[1]}": v
                 for k, v in flat.items()}, path)  # fmt: skip
     return r.RadImageNet(path)
@@ -196,7 +201,7 @@ def test_a_volume_is_its_mean_slice(slices: r.RadImageNet, flat: dict[str, Tenso
     x = small()[:, :, :20]
     central = torch.from_numpy(x[:, :, 6:14])  # 40 % of 20
     central = (central - central.min()) / (central.max() - central.min())
-    network = r.network(flat, "torchvision")
+    network = radimagenet.network(flat, "torchvision")
     with torch.inference_mode():
         maps = [
             network(torch.stack([central[:, :, n] - mean for mean in (0.406, 0.456, 0.485)])[None])
@@ -227,17 +232,17 @@ def test_an_empty_volume_has_slices(slices: r.RadImageNet) -> None:
 
 
 def test_keras_weights_are_known_by_their_biases() -> None:
-    named = {n: t for n, t in r.Backbone(keras=True).state_dict().items() if t.ndim}
-    network = r.network(named, "keras")
+    named = {n: t for n, t in radimagenet.Backbone(keras=True).state_dict().items() if t.ndim}
+    network = radimagenet.network(named, "keras")
     assert network.layer2[0].conv1.stride == (2, 2)
     assert network.bn1.eps == 1.001e-5
 
 
 def test_torchvision_strides_in_the_second_convolution() -> None:
     with torch.device("meta"):
-        assert r.Backbone(keras=False).layer2[0].conv2.stride == (2, 2)
+        assert radimagenet.Backbone(keras=False).layer2[0].conv2.stride == (2, 2)
 
 
 def test_other_networks_are_no_radimagenet(ten: dict[str, Tensor]) -> None:
     with pytest.raises(EvaluationError, match="does not fit RadImageNet's ResNet-50: no "):
-        r.network(ten, "resnet_10.pth")
+        radimagenet.network(ten, "resnet_10.pth")

@@ -19,10 +19,10 @@ from brainweave.part import to_dict
 from brainweave.recipe import Recipe, Sampling
 
 PLAN = [
-    Item("young", 1, {"age": 25.0, "sex": 0.0}),
-    Item("old", 1, {"age": 75.0, "sex": 0.0}),
-    Item("unknown", 2, {"age": float("nan")}),
-    Item("man", 3, {"age": 40.0, "sex": 1.0}),
+    Item("young", 1, {"age": (25.0,), "sex": (0.0,)}),
+    Item("old", 1, {"age": (75.0,), "sex": (0.0,)}),
+    Item("unknown", 2, {"age": (float("nan"),)}),
+    Item("man", 3, {"age": (40.0,), "sex": (1.0,)}),
 ]
 QUICK = Sampling(steps=2)
 

@@ -17,7 +17,7 @@ def plan(recipe: Recipe, *words: str, count: int = 1, seed: int = 0, wide: bool 
 
 
 def ages(items: Sequence[Item]) -> list[float]:
-    return [item.values["age"] for item in items]
+    return [item.values["age"][0] for item in items]
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def rows(recipe: Recipe, table: Path, text: str, *, seed: int = 0, wide: bool = 
 
 
 def test_one_value(tiny_recipe: Recipe) -> None:
-    assert plan(tiny_recipe, "age=70") == [Item("age-70_seed-0000", 0, {"age": 70.0})]
+    assert plan(tiny_recipe, "age=70") == [Item("age-70_seed-0000", 0, {"age": (70.0,)})]
 
 
 def test_a_list_of_values(tiny_recipe: Recipe) -> None:
@@ -58,7 +58,7 @@ def test_several_assignments_give_their_product(tiny_recipe: Recipe) -> None:
 
 def test_one_seed_is_one_head_at_every_age(tiny_recipe: Recipe) -> None:
     items = plan(tiny_recipe, "age=30,60", count=2, seed=7)
-    assert [(item.values["age"], item.seed) for item in items] == [
+    assert [(item.values["age"][0], item.seed) for item in items] == [
         (30, 7),
         (30, 8),
         (60, 7),
@@ -75,13 +75,13 @@ def test_without_assignments_nothing_is_known(tiny_recipe: Recipe) -> None:
 def test_a_value_may_be_missing(tiny_recipe: Recipe, word: str) -> None:
     (item,) = plan(tiny_recipe, f"age={word}")
     assert item.name == "age-na_seed-0000"
-    assert math.isnan(item.values["age"])
+    assert math.isnan(item.values["age"][0])
 
 
 @pytest.mark.parametrize("word", ["F", "f", "female", "Female"])
 def test_sex_is_understood_in_any_spelling(tiny_recipe: Recipe, word: str) -> None:
     (item,) = plan(tiny_recipe, f"sex={word}")
-    assert item == Item("sex-F_seed-0000", 0, {"sex": 0.0})
+    assert item == Item("sex-F_seed-0000", 0, {"sex": (0.0,)})
 
 
 def test_extrapolation_is_asked_for(tiny_recipe: Recipe) -> None:
@@ -139,9 +139,9 @@ def test_names_sort_as_seeds_do(tiny_recipe: Recipe) -> None:
 
 def test_a_row_is_a_volume(tiny_recipe: Recipe, table: Path) -> None:
     items = rows(tiny_recipe, table, "id,age,sex,seed\na,30,M,5\nb,n/a,female,\n", seed=100)
-    assert items[0] == Item("a", 5, {"age": 30.0, "sex": 1.0})
-    assert (items[1].name, items[1].seed, items[1].values["sex"]) == ("b", 101, 0.0)
-    assert math.isnan(items[1].values["age"])
+    assert items[0] == Item("a", 5, {"age": (30.0,), "sex": (1.0,)})
+    assert (items[1].name, items[1].seed, items[1].values["sex"]) == ("b", 101, (0.0,))
+    assert math.isnan(items[1].values["age"][0])
 
 
 @pytest.mark.parametrize("column", ["id", "participant_id", "SubjectID"])
@@ -156,7 +156,7 @@ def test_rows_without_an_id_are_numbered(tiny_recipe: Recipe, table: Path) -> No
 
 def test_a_tsv_of_participants_is_a_plan(tiny_recipe: Recipe, tmp_path: Path) -> None:
     text = "participant_id\tage\tgender\nsub-1\t30\tM\n"
-    assert rows(tiny_recipe, tmp_path / "p.tsv", text)[0].values == {"age": 30.0, "sex": 1.0}
+    assert rows(tiny_recipe, tmp_path / "p.tsv", text)[0].values == {"age": (30.0,), "sex": (1.0,)}
 
 
 def test_a_condition_without_a_column_is_not_known_and_said(

@@ -59,3 +59,39 @@ def test_voxel_clip_limits_voxels_not_coefficients() -> None:
     data = torch.tensor([[[-6.0, 1.0, 6.0]]])
     clip = voxel_clip(lambda x: 2 * x, lambda x: x / 2, -1.0, 1.0)
     torch.testing.assert_close(clip(data), torch.tensor([[[-2.0, 1.0, 2.0]]]))
+
+
+def counted(value: float, calls: list[float]) -> Denoiser:
+    def denoise(x: Tensor, t: Tensor) -> Estimate:
+        calls.append(value)
+        return constant(value)(x, t)
+
+    return denoise
+
+
+def test_single_scales_compose_what_acts_independently() -> None:
+    """free 1, a adds 2, b adds 3, both add 5."""
+    alone = [(constant(3.0), 2.0), (constant(4.0), 0.5)]
+    for scale in (0.0, 1.0, 1.7):
+        guided = guide(constant(6.0), constant(1.0), scale, alone=alone)(X, HALF)
+        composed = 1 + 2.0 * 2 + 0.5 * 3
+        assert [float(f.mean()) for f in guided] == pytest.approx([composed * k for k in (1, 2, 3)])
+
+
+def test_equal_single_scales_are_joint_guidance_and_cost_no_call() -> None:
+    alone = [(forbidden, 1.5), (forbidden, 1.5)]
+    joint = guide(constant(2.0), constant(1.0), 1.5)(X, HALF)
+    guided = guide(constant(2.0), constant(1.0), 1.5, alone=alone)(X, HALF)
+    assert all(torch.equal(a, b) for a, b in zip(guided, joint, strict=True))
+    plain = guide(constant(2.0), forbidden, 1.0, alone=[(forbidden, 1.0)])(X, HALF)
+    assert float(plain.data.mean()) == 2.0
+
+
+def test_a_single_scale_costs_one_call_more_inside_the_interval_only() -> None:
+    calls: list[float] = []
+    both, free, one = (counted(value, calls) for value in (2.0, 1.0, 3.0))
+    guided = guide(both, free, 1.0, (0.3, 0.7), [(one, 2.0)])
+    guided(X, torch.tensor(0.1))
+    assert calls == [2.0]
+    guided(X, HALF)
+    assert sorted(calls[1:]) == [1.0, 2.0, 3.0]

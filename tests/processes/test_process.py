@@ -155,6 +155,13 @@ def test_loss_without_weights_is_the_mean_square() -> None:
     torch.testing.assert_close(loss, (data - noise).square().mean((1, 2, 3, 4)))
 
 
+def test_an_absolute_error_is_that_of_every_number() -> None:
+    data = latent()
+    t, noise = Process().draw(data, generator=seeded())
+    loss = Process(error="absolute").loss_at(zero, data, t, noise)
+    torch.testing.assert_close(loss, (data - noise).abs().mean((1, 2, 3, 4)))
+
+
 def test_weights_for_other_channels_are_refused() -> None:
     with pytest.raises(ShapeError, match="3 channel_weights for 4 channels"):
         Process(channel_weights=(1.0, 1.0, 1.0)).loss(zero, latent())

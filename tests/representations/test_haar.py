@@ -125,6 +125,13 @@ def test_four_levels_are_refused():
         Haar(levels=4)
 
 
+def test_kernels_that_were_first_asked_for_on_another_device_are_still_numbers():
+    haar_kernels.cache_clear()
+    with torch.device("meta"):
+        haar_kernels(1)
+    assert haar_kernels(1).device.type == "cpu"
+
+
 # One level of many channels, along some axes
 
 SOME = [ALL, (True, True, False), (False, True, True), (True, False, False), (False, False, True)]

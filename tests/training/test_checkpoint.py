@@ -65,3 +65,17 @@ def test_optimiser_state_of_another_network_is_refused() -> None:
     saved = optimiser.to_tensors(adamw, large)
     with pytest.raises(CheckpointError, match="does not fit weight"):
         optimiser.from_tensors(torch.optim.AdamW(small.parameters()), small, saved)
+
+
+def test_moments_return_in_the_layout_of_their_parameter() -> None:
+    module = nn.Linear(3, 2)
+    module.weight = nn.Parameter(torch.randn(3, 2).T)  # what the fused kernel goes through
+    adamw = torch.optim.AdamW(module.parameters(), fused=True)
+    (module(torch.randn(4, 3)) ** 2).sum().backward()
+    adamw.step()
+    saved = {n: t.contiguous() for n, t in optimiser.to_tensors(adamw, module).items()}
+    other = torch.optim.AdamW(module.parameters(), fused=True)
+    optimiser.from_tensors(other, module, saved)
+    found = other.state[module.weight]["exp_avg"]
+    assert found.stride() == module.weight.stride()
+    assert torch.equal(found, saved["exp_avg.weight"])

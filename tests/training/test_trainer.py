@@ -27,6 +27,7 @@ from brainweave.progress import Reporter
 from brainweave.recipe import Recipe
 from brainweave.training import ema
 from brainweave.training.engine import Engine
+from brainweave.training.loop import Volumes
 from brainweave.training.optimiser import learning_rate
 from brainweave.training.run import train
 from brainweave.training.trainer import Trainer, deaf
@@ -48,7 +49,8 @@ def trainer(recipe: Recipe, cohort: Cohort, folder: Path) -> Trainer:
     for parameter in generator.parameters():  # the head starts at zero and would hide the rest
         torch.nn.init.normal_(parameter, std=0.1)
     volumes, engine = dataset(recipe, cohort), Engine("cpu")
-    return Trainer(generator, volumes, None, folder, engine, report=Reporter(quiet=True))
+    seen = Volumes(volumes, None)
+    return Trainer(generator, recipe, seen, folder, engine, report=Reporter(quiet=True))
 
 
 def journal(folder: Path, kind: str) -> list[dict[str, float]]:
@@ -78,14 +80,14 @@ def test_accumulated_gradient_is_that_of_all_volumes_of_the_step(
     expected = {name: p.grad.clone() for name, p in reference.named_parameters()}
 
     own.step(iter(batches))
-    found = {name: p.grad for name, p in own.generator.named_parameters()}
+    found = {name: p.grad for name, p in own.module.named_parameters()}
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_gradient_is_clipped_to_its_norm(cohort: Cohort, tmp_path: Path) -> None:
     own = trainer(tiny.recipe("training.grad_clip=0.01"), cohort, tmp_path)
     facts, _ = own.step(own._batches())
-    gradients = [p.grad for p in own.generator.parameters()]
+    gradients = [p.grad for p in own.module.parameters()]
     norm = float(torch.nn.utils.get_total_norm(gradients))
     assert facts["grad_norm"] > 0.1
     assert norm == pytest.approx(0.01, rel=1e-3)
@@ -97,7 +99,7 @@ def test_average_follows_the_weights_by_its_formula(cohort: Cohort, tmp_path: Pa
     expected = own.average.state_dict()[name].clone()
     for decay in (0.1, 0.15, 0.15):  # (1 + 0) / (10 + 0), then the limit
         own.step(batches)
-        expected = decay * expected + (1 - decay) * own.generator.state_dict()[name]
+        expected = decay * expected + (1 - decay) * own.module.state_dict()[name]
     torch.testing.assert_close(own.average.state_dict()[name], expected)
 
 
@@ -132,11 +134,11 @@ def test_loss_that_is_not_finite_names_its_subject_and_keeps_the_last_state(
 
 def test_step_that_is_refused_changes_no_weight(cohort: Cohort, tmp_path: Path) -> None:
     own = trainer(tiny.recipe(), cohort, tmp_path)
-    before = {name: tensor.clone() for name, tensor in own.generator.state_dict().items()}
+    before = {name: tensor.clone() for name, tensor in own.module.state_dict().items()}
     batch = Batch.of([own.training[0, 0]])
     with pytest.raises(TrainingError, match="step 1"):
         own.step(iter([replace(batch, volume=batch.volume * math.inf)]))
-    torch.testing.assert_close(own.generator.state_dict(), before, rtol=0, atol=0)
+    torch.testing.assert_close(own.module.state_dict(), before, rtol=0, atol=0)
 
 
 def test_validation_loss_does_not_depend_on_what_was_drawn_before(
@@ -202,7 +204,7 @@ def test_bf16_changes_the_arithmetic(cohort: Cohort, tmp_path: Path) -> None:
 
 def test_compiling_keeps_the_names_of_weights(cohort: Cohort, tmp_path: Path) -> None:
     own = trainer(tiny.recipe("training.compile=true"), cohort, tmp_path)
-    assert own.generator.state_dict().keys() == Generator(own.recipe).state_dict().keys()
+    assert own.module.state_dict().keys() == Generator(own.recipe).state_dict().keys()
 
 
 def test_column_split_decides_who_trains(cohort: Cohort, tmp_path: Path) -> None:
@@ -249,7 +251,7 @@ def test_parameters_without_a_gradient_are_foreseen(
         plan = override(plan, assignment)
     own = trainer(plan, cohort, tmp_path)
     own.step(own._batches())
-    assert any(p.grad is None for p in own.generator.parameters()) == deaf(plan)
+    assert any(p.grad is None for p in own.module.parameters()) == deaf(plan)
 
 
 def test_recipe_with_a_z_score_is_refused(cohort: Cohort, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import typer
 
-from brainweave.cli import completing, judging, making, preparing, tuning
+from brainweave.cli import completing, compressing, describing, judging, making, preparing, tuning
 from brainweave.errors import FULL_DISK, BrainweaveError, Interrupted, RecipeError
 
 app = typer.Typer(
@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (making, completing, tuning, judging, preparing):
+for commands in (making, completing, compressing, tuning, judging, preparing, describing):
     app.registered_commands += commands.app.registered_commands
 FAILED, INTERRUPTED = 1, 130
 

@@ -25,19 +25,26 @@ def train(
 ) -> None:
     """Train a recipe on a cohort; the same command again resumes exactly."""
     from brainweave.data.cohort import Cohort
+    from brainweave.generator import Generator
     from brainweave.recipes import build
+    from brainweave.roundtrip import of_run
     from brainweave.training.run import train
 
-    places, rest = _take(assignments, "data", "out")
+    places, rest = _take(assignments, "data", "out", may=("latents",))
     made = train(
         build(recipe, rest),
         Cohort.open(Path(places["data"])),
         Path(places["out"]),
+        latents=Path(places["latents"]) if "latents" in places else None,
         device=device,
         wandb=wandb,
     )
-    use = "complete {0} CASES" if made.recipe.images else "generate {0}"
-    typer.echo(f"brainweave {use.format(places['out'])} --out FOLDER makes volumes with it")
+    if isinstance(made, Generator):
+        use = "complete {0} CASES" if made.recipe.images else "generate {0}"
+        typer.echo(f"brainweave {use.format(places['out'])} --out FOLDER makes volumes with it")
+    else:
+        typer.echo(of_run(Path(places["out"]), device=device))
+        typer.echo(f"brainweave doctor {places['out']} COHORT says whether its latents are sound")
 
 
 @app.command(epilog="Example: brainweave generate age=20:80:4 sex=F --count 2 --seed 1 --out out/")
@@ -53,6 +60,10 @@ def generate(  # noqa: PLR0913 - one per option
     count: Annotated[int, typer.Option(help="Volumes per combination of conditions.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the first; a seed names a head.")] = 0,
     cohort: Annotated[Path | None, typer.Option(help="A CSV or TSV: one volume per row.")] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(help="Draw rows of a TABLE, a RUN's cohort, or train: the model's."),
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Sampler steps.")] = None,
     times: Annotated[
         str | None, typer.Option(help="Where the steps begin, as 0,0.5: two steps.")
@@ -61,7 +72,8 @@ def generate(  # noqa: PLR0913 - one per option
         str | None, typer.Option(help="euler, heun, ddim, ancestral, dpmpp_2m, reference.")
     ] = None,
     guidance: Annotated[
-        float | None, typer.Option(help="Classifier-free guidance; 1 is none.")
+        list[str] | None,
+        typer.Option(help="Classifier-free guidance, 1 is none; of one condition: age=1.5."),
     ] = None,
     listen: Annotated[str, typer.Option(help="both, film, attention or none.")] = "both",
     extrapolate: Annotated[
@@ -76,7 +88,9 @@ def generate(  # noqa: PLR0913 - one per option
     request = locals()
     from brainweave.generation.command import Request, generate
 
-    generate(Request(**{**request, "times": words_of.times(times)}))
+    scale, scales = words_of.guidance(guidance or [])
+    given = {"times": words_of.times(times), "guidance": scale, "guidance_by": scales}
+    generate(Request(**{**request, **given}))
 
 
 @app.command(epilog="Example: brainweave recipes flowlet flowlet_plus")
@@ -118,11 +132,12 @@ def inspect(
     epilog="Example: brainweave import flowlet fmw_best.pth --config config.json --out model",
 )
 def import_(  # noqa: PLR0913 - one per option
-    kind: Annotated[str, typer.Argument(help="flowlet, cwdm, fast-cwdm or wdm.")],
+    kind: Annotated[str, typer.Argument(help="flowlet, cwdm, fast-cwdm, wdm, maisi, monai, wfvae.")],
     checkpoint: Annotated[Path, typer.Argument(help="The other code's checkpoint.")],
     out: Out,
     target: Annotated[
-        str | None, typer.Option(help="What it makes, such as t1n (cwdm, fast-cwdm).")
+        str | None,
+        typer.Option(help="What it makes or compresses, such as t1n (cwdm, autoencoders)."),
     ] = None,
     schedule: Annotated[
         str | None, typer.Option(help="sampled or direct (fast-cwdm); default: by the file name.")
@@ -201,17 +216,21 @@ def pack(
     typer.echo(f"{out}: recipe.json and weights.safetensors, content {content[:12]}")
 
 
-def _take(assignments: list[str], *names: str) -> tuple[dict[str, str], list[str]]:
-    """The named assignments, and the rest. Raises RecipeError for one that is not there."""
+def _take(
+    assignments: list[str], *names: str, may: tuple[str, ...] = ()
+) -> tuple[dict[str, str], list[str]]:
+    """The named assignments, and the rest. Raises RecipeError for one that is not there, unless it
+    `may` be."""
     pairs = [assignment.partition("=") for assignment in assignments]
-    taken = {name: text for name, equals, text in pairs if equals and name in names}
-    for name in names:
+    every = (*names, *may)
+    taken = {name: text for name, equals, text in pairs if equals and name in every}
+    for name in every:
         if [first for first, _, _ in pairs].count(name) > 1:
             raise RecipeError(f"{name}=... is given twice; give it once")
-        if not taken.get(name):
+        if name in names and not taken.get(name):
             raise RecipeError(f"{name}=... is needed, as data=cohort.csv out=runs/first")
     return taken, [
-        a for a, (name, _, _) in zip(assignments, pairs, strict=True) if name not in names
+        a for a, (name, _, _) in zip(assignments, pairs, strict=True) if name not in every
     ]
 
 

@@ -1,5 +1,7 @@
 """What several commands read from a word of the command line."""
 
+from collections.abc import Sequence
+
 from brainweave.errors import RecipeError
 
 
@@ -11,3 +13,18 @@ def times(text: str | None) -> tuple[float, ...] | None:
         return tuple(map(float, text.split(",")))
     except ValueError:
         raise RecipeError(f"--times {text}: numbers from 0 to 1 are needed, as 0,0.5") from None
+
+
+def guidance(texts: Sequence[str]) -> tuple[float | None, dict[str, float] | None]:
+    """Of "1.5" and "age=2" the scale of all and those of single conditions, None for none. Raises
+    RecipeError for anything else or the same twice."""
+    scales: dict[str, float] = {}
+    for text in texts:
+        name, _, scale = text.rpartition("=")
+        if name in scales:
+            raise RecipeError(f"--guidance of {name or 'all'} is given twice; give it once")
+        try:
+            scales[name] = float(scale)
+        except ValueError:
+            raise RecipeError(f"--guidance {text}: a number is needed, as 1.5 or age=1.5") from None
+    return scales.pop("", None), scales or None

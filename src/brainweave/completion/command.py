@@ -142,7 +142,9 @@ def _check(job: Job, source: Path, reporter: Reporter) -> None:
     left = [case for case in job.cases if job.left[case.id]]
     maps = job.recipe.labels
     intensities = {
-        name: job.recipe.preprocess.intensity for name in job.recipe.inputs if name not in maps
+        name: job.recipe.preprocess.of(name).intensity
+        for name in job.recipe.inputs
+        if name not in maps
     }
     reporter.start("checking cases", len(left))
     refuse(str(source), check.in_voxels(left, intensities, reporter.advance))

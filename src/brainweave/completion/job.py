@@ -102,7 +102,7 @@ class Job:
         if not left:
             return
         volumes = {name: Volume.load(path) for name, path in case.images.items()}
-        seen = [volume for name, volume in volumes.items() if name not in self.recipe.labels]
+        seen = self._seen(volumes)
         if seen:
             frame = frame_of(seen, self.recipe.preprocess, self.recipe.factors, self.options.frame)
         else:  # a label map alone does not show the head
@@ -160,10 +160,11 @@ class Job:
     def _values(self, volumes: Mapping[str, Volume], frame: Frame) -> dict[str, Tensor]:
         """What the network is given of the images."""
         preprocess, labels = self.recipe.preprocess, self.recipe.preprocess.of_labels()
-        return {
-            name: (labels if name in self.recipe.labels else preprocess)(volume, frame)[0][None]
-            for name, volume in volumes.items()
-        }
+        values = {}
+        for name, volume in volumes.items():
+            own = labels if name in self.recipe.labels else preprocess.of(name)
+            values[name] = own(volume, frame)[0][None]
+        return values
 
     def _drawn(
         self, output: Output, images: Mapping[str, Tensor], step: Callable[[], None] | None
@@ -188,20 +189,31 @@ class Job:
         volumes: Mapping[str, Volume],
         frame: Frame,
     ) -> Volume:
-        """On the case's grid from 0 to 1, or with the wanted histogram."""
-        preprocess = self.recipe.preprocess
+        """On the case's grid from 0 to 1 or in raw values that are given, or with the wanted
+        histogram."""
+        preprocess = self.recipe.preprocess.of(output.modality)
         placement = preprocess.place(next(iter(volumes.values())).grid, frame)
         volume = preprocess.restore(x, placement, frame)
         like = self.likes.get(output.modality)
         if not (like or self.options.sampling.masked):
             return volume
-        seen = [v.data for name, v in volumes.items() if name not in self.recipe.labels]
-        inside = torch.stack([image > 0 for image in seen or [volume.data]]).any(0)
-        data = torch.where(inside, volume.data, 0.0)
+        outside = preprocess.intensity.background
+        seen = [head.data > 0 for head in self._seen(volumes)] or [volume.data > outside]
+        inside = torch.stack(seen).any(0)
+        data = torch.where(inside, volume.data, outside)
         try:
             return Volume(data if like is None else matched(data, like), volume.affine)
         except VolumeError as error:
             raise VolumeError(f"{output.case.id}: the {output.modality} made: {error}") from None
+
+    def _seen(self, volumes: Mapping[str, Volume]) -> list[Volume]:
+        """Where each image shows something, label maps excepted."""
+        heads = []
+        for name, volume in volumes.items():
+            if name not in self.recipe.labels:
+                outside = self.recipe.preprocess.of(name).intensity.background
+                heads.append(Volume((volume.data > outside).float(), volume.affine))
+        return heads
 
     def _deviation(self, output: Output) -> Volume:
         """Voxel by voxel over the draws as they are written, by Welford's sums."""
@@ -242,4 +254,4 @@ class Job:
         """What the model hears but images, in the user's words."""
         values = self.recipe.read(output.case.subject, output.modality)
         for condition in self.recipe.covariates:
-            yield condition.name, condition.show(float(values[condition.name]))
+            yield condition.name, condition.show(tuple(values[condition.name].tolist()))

@@ -4,8 +4,9 @@ A new condition is one file with a frozen `Covariate` or `Condition`; dropout, g
 line and the "is heard" contract test come with it.
 """
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,9 +15,12 @@ from pydantic import field_validator
 from torch import Tensor, nn
 
 from brainweave.data.cohort import Subject
+from brainweave.errors import ConditionError
 from brainweave.part import Part
 
 Encode = Callable[[Tensor], Tensor]
+Value = tuple[float, ...]  # of a covariate: `size` numbers, NaN where it is not known
+Words = Mapping[str, float | str]  # by the name of a column
 
 
 @dataclass(frozen=True)
@@ -57,11 +61,17 @@ class Condition(Part, ABC):
         """How many channels it adds to x_t, where a volume has `channels` coefficients."""
         return 0
 
+    @property
+    def hiding(self) -> float | None:
+        """The share of volumes that it is hidden from in training; None: what the training says.
+        With 0 it is never hidden, and heard by what guidance compares with."""
+        return None
+
     @abstractmethod
     def embedder(self, width: int, encode: Encode) -> nn.Module:
         """A module (value, keep Bool[b]) -> Signal; it hides values that are not kept.
 
-        value: [b 1] of a covariate, else {modality: [b 1 i j k]} of `images`, NaN where a volume
+        value: [b size] of a covariate, else {modality: [b 1 i j k]} of `images`, NaN where a volume
         is missing. encode: volumes [b 1 i j k] to coefficients [b c _ _ _].
         """
 
@@ -74,19 +84,54 @@ class Condition(Part, ABC):
 
 
 class Covariate(Condition, ABC):
-    """What is known of a subject. Values are [b 1] tensors; NaN is "not known", as any other."""
+    """What is known of a subject. A value is `size` numbers; all are NaN where it is not known, as
+    the [b size] tensors of a batch have it."""
+
+    @property
+    def size(self) -> int:
+        """How many numbers a value has."""
+        return 1
+
+    @property
+    def absent(self) -> Value:
+        """The value that says nothing."""
+        return (math.nan,) * self.size
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The columns of a cohort that tell it."""
+        return (self.name,)
 
     @abstractmethod
-    def read(self, subject: Subject) -> Float[Tensor, "1"]:
-        """The value of a subject, in the loader. Raises ConditionError for an impossible one."""
-
-    @abstractmethod
-    def parse(self, value: str | float, *, extrapolate: bool = False) -> float:
+    def parse(self, value: str | float, *, extrapolate: bool = False) -> Value:
         """A user's word as a value. Raises ConditionError outside of what was trained."""
 
     @abstractmethod
-    def show(self, value: float) -> str | float | None:
+    def known(self, words: Words) -> Value:
+        """What columns of a cohort say. Raises ConditionError for the impossible."""
+
+    @abstractmethod
+    def show(self, value: Value) -> str | float | None:
         """The user's word for a value; None where it is not known."""
+
+    def wanted(self, words: Words, *, extrapolate: bool = False) -> Value:
+        """What a user says by `sources`. Raises ConditionError as `parse` and `known`."""
+        return self.parse(words.get(self.name, math.nan), extrapolate=extrapolate)
+
+    def unknown(self, words: Words) -> tuple[str, ...]:
+        """The words among them that mean nothing to it and that `known` leaves out."""
+        return ()
+
+    def covers(self, wide: Value, value: Value) -> bool:
+        """Whether a value is what `wide` says, or a part of it."""
+        return value == wide
+
+    def read(self, subject: Subject) -> Float[Tensor, "_"]:
+        """The value of a subject, in the loader. Raises ConditionError for an impossible one."""
+        try:
+            return torch.tensor(self.known(subject.covariates))
+        except ConditionError as error:
+            raise ConditionError(f"subject {subject.id!r}: {error}") from None
 
 
 def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:

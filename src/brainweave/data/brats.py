@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from brainweave.data.cohort import Cohort, Subject
+from brainweave.data.cohort import Cohort, Subject, canonical_modality
 from brainweave.data.folder import carries_age, images_below
 from brainweave.errors import CohortError
 from brainweave.part import hint
@@ -66,8 +66,8 @@ def from_brats(root: Path) -> Cohort:
 
     The id is the case. One that ends in the number of a person, of four digits or more, and of a
     visit, as BraTS-GLI-00000-000, has `subject` BraTS-GLI-00000 and session "000". Other images
-    are logged and left out.
-    Raises CohortError where there is no case, and for two files that are one image of a case.
+    are logged and left out. Raises CohortError where there is no case, for two files that are one
+    image of a case and for one whose name nearly is: CASE_t1w.nii.gz beside CASE_flair.nii.gz.
     """
     cases: dict[str, dict[str, Path]] = {}
     others = []
@@ -83,6 +83,12 @@ def from_brats(root: Path) -> Cohort:
     if not cases:
         examples = " or ".join(naming.name("CASE", "t1c") for naming in NAMINGS)
         raise CohortError(f"{root}: no file is named as in BraTS, such as {examples}")
+    for path in others:
+        if (near := _almost(path)) and near[0] in cases:
+            raise CohortError(
+                f"{path} is not named as BraTS names {near[1]}: rename it, as "
+                f"{' or '.join(naming.name(*near) for naming in NAMINGS)}, or give a table"
+            )
     if others:
         logger.info("%s: %d other images are not used, as %s", root, len(others), others[0])
     return Cohort((_case(name, cases[name]) for name in sorted(cases)), str(root))
@@ -130,6 +136,13 @@ def parse(path: Path) -> BratsFile | None:
             found = replace(naming, extension=match["extension"])
             return BratsFile(match["case"], kinds[match["suffix"]], found)
     return None
+
+
+def _almost(path: Path) -> tuple[str, str] | None:
+    """Case and contrast of a name that says them as others do."""
+    match = _NAME.fullmatch(path.name)
+    modality = canonical_modality(match["suffix"]) if match else ""
+    return (match["case"], modality) if match and modality in IMAGES else None
 
 
 def naming_of(path: Path) -> Naming | None:

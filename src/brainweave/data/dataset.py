@@ -1,26 +1,20 @@
-"""From a cohort to batches: decoded once, augmented by seed, in an order that can be resumed.
-
-Order and seeds are functions of (seed, step, rank) alone, so that neither the number of workers nor
-a restart changes a batch.
-"""
+"""From a cohort to volumes with their values: decoded once, augmented by seed."""
 
 import copy
-import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset
 
 from brainweave.data.augment import Augment
 from brainweave.data.cache import Cache, Entry, Keep
 from brainweave.data.cohort import Cohort, Subject, canonical_modality
+from brainweave.data.patterns import Swap
 from brainweave.data.preprocess import Preprocess
-from brainweave.data.seeds import derive, generator
 from brainweave.errors import CohortError, RecipeError
 
 Read = Callable[[Subject, str], Mapping[str, Tensor]]
@@ -74,7 +68,7 @@ class VolumeDataset(Dataset[Item]):
     volume, here. cache: a folder for decoded volumes, None for memory. images: other modalities to
     give as values, under the same flips and affine maps; the one that is made is missing among
     them. labels: those of `images` that are label maps, which keep their numbers. keep: what is
-    given in place of all volumes but these; there is no augmentation of it.
+    given in place of all volumes but these; there is no augmentation of it. swap: see `Swap`.
     Raises CohortError for an empty cohort or a subject without any of the targets.
     """
 
@@ -90,6 +84,7 @@ class VolumeDataset(Dataset[Item]):
         images: Iterable[str] = (),
         labels: Iterable[str] = (),
         keep: Keep | None = None,
+        swap: Swap | None = None,
     ) -> None:
         named = (targets,) if isinstance(targets, str) else targets
         self.targets = tuple(canonical_modality(name) for name in named)
@@ -107,13 +102,19 @@ class VolumeDataset(Dataset[Item]):
             (s, name) for s in self.subjects for name in self.targets if name in s.images
         ]
         self.values = [dict(read(subject, name)) for subject, name in self.volumes]
+        owners = [subject for subject, _ in self.volumes]
+        self.patterns = None if swap is None else swap.of(self.values, owners)
         if keep is not None and augment is not None:
             raise RecipeError(
                 "what is kept of volumes cannot be augmented; set training.augment=none"
             )
-        self._cache = Cache(preprocess, cache, keep)
+        self.labels = frozenset(canonical_modality(name) for name in labels)
+        self._shape = (1, *preprocess.shape)
         maps = Cache(preprocess.of_labels(), cache)
-        self._caches = {canonical_modality(name): maps for name in labels}
+        self._caches = {
+            name: maps if name in self.labels else Cache(preprocess.of(name), cache, keep)
+            for name in (*self.targets, *self.images)
+        }
 
     def __len__(self) -> int:
         return len(self.volumes)
@@ -129,7 +130,9 @@ class VolumeDataset(Dataset[Item]):
             name: self._missing(name, found[target]) if name in absent else found[name]
             for name in self.images
         }
-        return Item(found[target], {**self.values[index], **others}, subject.id)
+        shown = self.patterns
+        values = self.values[index] if shown is None else shown.shown(index, seed)
+        return Item(found[target], {**values, **others}, subject.id)
 
     def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Decodes and verifies every volume; `progress` is told (done, of how many).
@@ -138,7 +141,7 @@ class VolumeDataset(Dataset[Item]):
         """
         files = self.files()
         for done, (owner, name, path) in enumerate(files, start=1):
-            self._caches.get(name, self._cache).get(owner, path)
+            self._caches[name].get(owner, path)
             if progress:
                 progress(done, len(files))
 
@@ -153,6 +156,15 @@ class VolumeDataset(Dataset[Item]):
         same.augment = None
         return same
 
+    def in_voxels(self) -> "VolumeDataset":
+        """The same with volumes where something is kept in their place; these are not kept."""
+        same = copy.copy(self)
+        same._caches = {
+            name: cache if cache.keep is None else Cache(cache.preprocess, None)
+            for name, cache in self._caches.items()
+        }
+        return same
+
     def made(self) -> Iterator[Float[Tensor, "1 c i j k"]]:
         """Every volume of a target, one by one."""
         for subject, target in self.volumes:
@@ -161,7 +173,7 @@ class VolumeDataset(Dataset[Item]):
     def persons(self) -> Iterator[tuple[str, dict[str, Float[Tensor, "c i j k"]]]]:
         """The person, targets and images of one subject after the other, label maps excepted, NaN
         where missing."""
-        names = [n for n in dict.fromkeys((*self.targets, *self.images)) if n not in self._caches]
+        names = [n for n in dict.fromkeys((*self.targets, *self.images)) if n not in self.labels]
         for subject in self.subjects:
             there = {name: self._entry(subject, name) for name in names if name in subject.images}
             found = self._augmented(there, 0)
@@ -170,13 +182,12 @@ class VolumeDataset(Dataset[Item]):
 
     def _missing(self, name: str, like: Tensor) -> Tensor:
         """NaN where an image, or a label map, would be."""
-        if name in self._caches:
-            return torch.full((1, *self._cache.preprocess.shape), torch.nan)
+        if name in self.labels:
+            return torch.full(self._shape, torch.nan)
         return torch.full_like(like, torch.nan)
 
     def _entry(self, subject: Subject, modality: str) -> Entry:
-        cache = self._caches.get(modality, self._cache)
-        return cache.get(subject.id, subject.images[modality])
+        return self._caches[modality].get(subject.id, subject.images[modality])
 
     def _augmented(self, entries: Mapping[str, Entry], seed: int) -> dict[str, Tensor]:
         """The volumes of a subject by modality: all moved alike, each with intensities of its own.
@@ -185,96 +196,24 @@ class VolumeDataset(Dataset[Item]):
         found = {name: entry.read() for name, entry in entries.items()}
         if self.augment is None:
             return found
-        intensity = self._cache.preprocess.intensity
-        outside = {n: float(intensity.apply(torch.zeros(()), e.window)) for n, e in entries.items()}
+        outside = {name: self._outside(name, entry) for name, entry in entries.items()}
         for labels in (False, True):
-            names = [name for name in found if (name in self._caches) == labels]
+            names = [name for name in found if (name in self.labels) == labels]
             if not names:
                 continue
             background = torch.tensor([0.0 if labels else outside[name] for name in names])
             stacked = torch.cat([found[name] for name in names])
             moved = self.augment.moved(stacked, seed=seed, background=background, labels=labels)
             found.update(zip(names, moved.split(1), strict=True))
-        low, high = intensity.range
-        for name in found.keys() - self._caches.keys():
+        for name in found.keys() - self.labels:
+            low, high = self._caches[name].preprocess.intensity.range
             x = found[name].clamp(low, high)
             found[name] = self.augment.toned(
                 x, low=low, high=high, seed=seed, background=outside[name], contrast=name
             )
         return found
 
-
-class Schedule(Sampler[list[Key]]):
-    """Which subjects, with which seeds, make the batch of every step from `start` up to `steps`.
-
-    Epochs are permutations laid end to end, so that every batch is full whatever the cohort's size;
-    step s of all ranks together takes the positions from s * batch * world on.
-    """
-
-    def __init__(
-        self, count: int, *, batch: int, seed: int, start: int, steps: int, rank: int, world: int
-    ) -> None:
-        if count < 1 or batch < 1 or not 0 <= rank < world or not 0 <= start <= steps:
-            raise RecipeError(
-                f"no batches of {batch} from {count} subjects for rank {rank} of {world}, steps "
-                f"{start} to {steps}; need counts of 1 or more, rank < world, 0 <= start <= steps"
-            )
-        self.count, self.batch, self.seed = count, batch, seed
-        self.start, self.steps, self.rank, self.world = start, steps, rank, world
-
-    def __len__(self) -> int:
-        return self.steps - self.start
-
-    def __iter__(self) -> Iterator[list[Key]]:
-        for step in range(self.start, self.steps):
-            first = (step * self.world + self.rank) * self.batch
-            yield [self._key(position) for position in range(first, first + self.batch)]
-
-    def _key(self, position: int) -> Key:
-        epoch, place = divmod(position, self.count)
-        index = _permutation(self.count, self.seed, epoch)[place]
-        return index, derive("augment", self.seed, epoch, index)
-
-
-@lru_cache(maxsize=4)
-def _permutation(count: int, seed: int, epoch: int) -> list[int]:
-    order: list[int] = torch.randperm(count, generator=generator("order", seed, epoch)).tolist()
-    return order
-
-
-def loader(  # noqa: PLR0913 - seed, step, rank, world: what a batch depends on
-    dataset: VolumeDataset,
-    *,
-    batch: int,
-    seed: int,
-    steps: int,
-    start: int = 0,
-    rank: int = 0,
-    world: int = 1,
-    workers: int = 0,
-) -> Iterable[Batch]:
-    """The batches of steps `start` up to `steps` (not included) of a run, for one rank of `world`.
-
-    A pure function of (seed, step, rank): starting at 5 gives what a whole run gives from step 5,
-    and the ranks' batches in order are one process's batch of world * batch. batch: per rank.
-    """
-    schedule = Schedule(
-        len(dataset), batch=batch, seed=seed, start=start, steps=steps, rank=rank, world=world
-    )
-    return DataLoader(
-        dataset,
-        batch_sampler=schedule,
-        collate_fn=Batch.of,
-        num_workers=workers,
-        worker_init_fn=_outlive_signals,
-        persistent_workers=workers > 0,
-        pin_memory=torch.cuda.is_available(),
-        generator=generator("loader", seed),  # else each pass draws from the global generator
-    )
-
-
-def _outlive_signals(_worker: int) -> None:
-    """A batch system signals every process; workers end when the run that they serve ends."""
-    for name in ("SIGTERM", "SIGINT", "SIGUSR1"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    def _outside(self, name: str, entry: Entry) -> float:
+        """What background became in a volume."""
+        intensity = self._caches[name].preprocess.intensity
+        return float(intensity.apply(torch.tensor(intensity.background), entry.window))

@@ -33,6 +33,16 @@ class Intensity(Part, ABC):
         """Low and high."""
         return self.low, self.high
 
+    @property
+    def background(self) -> float:
+        """The raw value of what is outside of a head."""
+        return 0.0
+
+    @property
+    def given(self) -> Window:
+        """The raw values that low and high become where no volume was measured."""
+        return 0.0, 1.0
+
     @abstractmethod
     def window(self, data: Float[Tensor, "*shape"]) -> Window:
         """The raw values that become low and high.
@@ -97,7 +107,8 @@ class ZScore(Intensity):
 
 
 class Fixed(Intensity):
-    """Given raw values become low and high; nothing is measured."""
+    """Given raw values become low and high; nothing is measured. A `source_low` below 0, as air in
+    CT (-1000), is also the value of the background."""
 
     source_low: float
     source_high: float
@@ -110,9 +121,17 @@ class Fixed(Intensity):
             raise ValueError(f"source_low {self.source_low} must be below {self.source_high}")
         return self
 
+    @property
+    def background(self) -> float:
+        return min(self.source_low, 0.0)
+
+    @property
+    def given(self) -> Window:
+        return self.source_low, self.source_high
+
     def window(self, data: Float[Tensor, "*shape"]) -> Window:
         """The given values, whatever the data."""
-        return self.source_low, self.source_high
+        return self.given
 
 
 def _values(data: Tensor) -> np.ndarray:

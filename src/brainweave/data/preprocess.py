@@ -8,10 +8,11 @@ from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
-from pydantic import field_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 from torch.nn import functional
 
+from brainweave.data.cohort import canonical_modality
 from brainweave.data.grid import ORIENTATIONS, Grid, Route, Shape, Spacing, middle, route
 from brainweave.data.intensity import Fixed, Intensity, Percentiles, Window
 from brainweave.data.volume import Volume
@@ -49,7 +50,9 @@ class Preprocess(Part):
     spacing: mm, reached by trilinear interpolation along the axes; None leaves voxels as they are.
         There is no low-pass before it: halving the resolution aliases what is finer than that.
     interpolation: "nearest" is for label maps.
-    pad: "zero" fills with what raw 0 (background) becomes, "edge" repeats the border voxels.
+    pad: "zero" fills with what background (raw 0) becomes, "edge" repeats the border voxels.
+    intensities: those of modalities that have their own, such as CT in Hounsfield units beside MR:
+        {"ct": {"part": "Fixed", "source_low": -1000, "source_high": 2000, "low": 0, "high": 1}}.
     """
 
     shape: Shape
@@ -58,6 +61,7 @@ class Preprocess(Part):
     intensity: Intensity = Percentiles()
     pad: Literal["zero", "edge"] = "zero"
     interpolation: Literal["linear", "nearest"] = "linear"
+    intensities: dict[str, Intensity] = Field(default_factory=dict)
 
     @field_validator("shape", "spacing")
     @classmethod
@@ -73,6 +77,19 @@ class Preprocess(Part):
             raise ValueError("one letter each of L/R, P/A and I/S is needed, such as RAS")
         return code
 
+    @model_validator(mode="after")
+    def _is_one_range(self) -> "Preprocess":
+        for name, intensity in self.intensities.items():
+            if canonical_modality(name) != name:
+                raise ValueError(f"intensities: {name} is called {canonical_modality(name)}")
+            if intensity.range != self.intensity.range:
+                raise ValueError(
+                    f"intensities: {name} goes from {intensity.low:g} to {intensity.high:g}, all "
+                    f"others from {self.intensity.low:g} to {self.intensity.high:g}; give it "
+                    "their low and high"
+                )
+        return self
+
     def __call__(
         self, volume: Volume, frame: Frame | None = None
     ) -> tuple[Float[Tensor, "1 i j k"], Placement]:
@@ -86,15 +103,16 @@ class Preprocess(Part):
         window = self.intensity.window(volume.data)
         data = _orient(volume.data, route(volume.orientation, self.orientation))
         data = _interpolate(data, oriented, resampled, self.interpolation)
-        data = _frame(data, frame, 0.0 if self.pad == "zero" else None)
+        data = _frame(data, frame, self.intensity.background if self.pad == "zero" else None)
         x = self.intensity.apply(data, window)[None]
         return x, Placement(volume.grid, resampled.framed(frame.shape, frame.start), window)
 
     def place(self, grid: Grid, frame: Frame | None = None) -> Placement:
-        """The placement of a volume on `grid` before its voxels are known; the window is 0 to 1."""
+        """The placement of a volume on `grid` before its voxels are known; the window is 0 to 1,
+        if it is not fixed."""
         _, resampled = self._grids(grid)
         frame = frame or self._middle(resampled)
-        return Placement(grid, resampled.framed(frame.shape, frame.start), (0.0, 1.0))
+        return Placement(grid, resampled.framed(frame.shape, frame.start), self.intensity.given)
 
     def restore(
         self, x: Float[Tensor, "1 i j k"], placement: Placement, frame: Frame | None = None
@@ -114,17 +132,23 @@ class Preprocess(Part):
                 f"a preprocessing to {(1, *frame.shape)}; use the one that made the placement"
             )
         i, j, k = frame.start
-        background = self.intensity.apply(torch.zeros(()), placement.window)
+        background = torch.tensor(self.intensity.background)
+        background = self.intensity.apply(background, placement.window)
         data = _frame(x[0].float(), Frame((-i, -j, -k), resampled.shape), float(background))
         data = self.intensity.invert(data, placement.window)
         data = _interpolate(data, resampled, oriented, self.interpolation)
         data = _unorient(data, route(placement.source.orientation, self.orientation))
         return Volume(data, placement.source.matrix)
 
+    def of(self, modality: str) -> "Preprocess":
+        """The same with the intensities of one modality."""
+        intensity = self.intensities.get(modality, self.intensity)
+        return self.replace(intensity=intensity, intensities={})
+
     def of_labels(self) -> "Preprocess":
         """The same geometry for label maps: the nearest voxel's number (up to 65536) as it is."""
         same = Fixed(source_low=0, source_high=2**16, low=0, high=2**16)  # exact: a power of two
-        return self.replace(intensity=same, interpolation="nearest", pad="zero")
+        return self.replace(intensity=same, intensities={}, interpolation="nearest", pad="zero")
 
     def working(self, source: Grid) -> Grid:
         """The oriented and resampled grid of a volume, which a `Frame` is a box of."""

@@ -104,6 +104,14 @@ def spelled(name: str, text: str) -> str:
     return _SEX.get(text.lower(), text) if name == "sex" else text
 
 
+def aligned(rows: Iterable[Sequence[str]]) -> str:
+    """Rows with every column, but the last, as wide as its widest cell."""
+    rows = list(rows)
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return "\n".join(lines)
+
+
 def _delimiter(path: Path) -> str:
     return "\t" if path.suffix.lower() == ".tsv" else ","
 

@@ -1,16 +1,18 @@
 """A request as a user words it: which model, which conditions, how; checked, then made."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from brainweave.conditions.hiding import Listen
 from brainweave.data.tensors import content_hash
 from brainweave.device import usable
 from brainweave.errors import ConditionError, RecipeError
 from brainweave.generation.job import DTYPES, Job, Options
+from brainweave.generation.like import from_like, located
 from brainweave.generation.plan import Item, from_assignments, from_cohort
-from brainweave.generator import Generator, Listen
+from brainweave.generator import Generator
 from brainweave.model_folder import WEIGHTS, load_recipe
 from brainweave.part import hint
 from brainweave.progress import Reporter
@@ -27,10 +29,12 @@ class Request:
     count: int = 1
     seed: int = 0
     cohort: Path | None = None
+    like: str | None = None
     steps: int | None = None
     times: Sequence[float] | None = None
     sampler: str | None = None
     guidance: float | None = None
+    guidance_by: Mapping[str, float] | None = None
     listen: str = "both"
     extrapolate: bool = False
     batch: int = 1
@@ -43,12 +47,12 @@ def generate(request: Request) -> list[Path]:
     """Makes what is asked for and not yet there; returns the paths of all its volumes.
 
     Raises ConditionError, RecipeError, CheckpointError, CohortError or OutputError before anything
-    is written; see `Job`, `from_assignments` and `from_cohort`.
+    is written; see `Job`, `from_assignments`, `from_cohort` and `from_like`.
     """
     words = list(request.words or [])
     model = locate(words.pop(0) if words and "=" not in words[0] else None)
     recipe = load_recipe(model)
-    items, options = _items(request, recipe, words), _options(request, recipe)
+    items, options = _items(request, model, recipe, words), _options(request, recipe)
     generator = Generator.load(model, usable(request.device))
     job = Job(generator, content_hash(model / WEIGHTS), items, request.out, options)
     reporter = Reporter()
@@ -60,12 +64,15 @@ def generate(request: Request) -> list[Path]:
     return paths
 
 
-def _items(request: Request, recipe: Recipe, assignments: list[str]) -> list[Item]:
-    wide = request.extrapolate
+def _items(request: Request, model: Path, recipe: Recipe, assignments: list[str]) -> list[Item]:
+    wide, count, seed = request.extrapolate, request.count, request.seed
+    if request.like is not None and request.cohort is not None:
+        raise ConditionError("--like draws rows, --cohort takes all of them; give one of the two")
+    if request.like is not None:
+        table = located(request.like, model)
+        return from_like(recipe, table, assignments, count=count, seed=seed)
     if request.cohort is None:
-        return from_assignments(
-            recipe, assignments, count=request.count, seed=request.seed, extrapolate=wide
-        )
+        return from_assignments(recipe, assignments, count=count, seed=seed, extrapolate=wide)
     if assignments or request.count != 1:
         odd = assignments[0] if assignments else f"--count {request.count}"
         raise ConditionError(f"--cohort says what to make, a volume per row; leave {odd} out")
@@ -77,13 +84,18 @@ def _options(request: Request, recipe: Recipe) -> Options:
         steps=request.steps,
         sampler=request.sampler,
         guidance=request.guidance,
+        guidance_by=request.guidance_by,
         times=request.times,
     )
     sampling.times(recipe.process)  # refuses what goes with other processes only
     knows_null = recipe.training.drop_conditions > 0 or not recipe.conditions
-    if sampling.guidance not in (0, 1) and not knows_null:
+    single = sampling.guidance_by or {}
+    for name in single:
+        recipe.condition(name)  # refuses what there is not
+    odd = [scale for scale in (sampling.guidance, *single.values()) if scale not in (0, 1)]
+    if odd and not knows_null:
         raise RecipeError(
-            f"guidance {sampling.guidance:g}: {recipe.name} was trained with every condition heard "
+            f"guidance {odd[0]:g}: {recipe.name} was trained with every condition heard "
             "(training.drop_conditions=0), so it has no null to guide away from; use --guidance 1"
         )
     index, slash, of = request.shard.partition("/")

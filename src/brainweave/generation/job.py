@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
+from torch import Tensor
 
+from brainweave.conditions.hiding import Listen
 from brainweave.data.files import sweep, write_json
 from brainweave.data.montage import montage
 from brainweave.data.table import write_table, written
 from brainweave.data.volume import Volume
 from brainweave.errors import OutputError, RecipeError
 from brainweave.generation.plan import Item, describe
-from brainweave.generator import Generator, Listen
+from brainweave.generator import Generator
 from brainweave.part import to_dict
 from brainweave.provenance import DESCRIPTION, facts, provenance, sidecar
 from brainweave.recipe import Sampling
@@ -95,17 +97,14 @@ class Job:
 
     def path(self, item: Item) -> Path:
         """Where an item's volume lies."""
-        return self.folder / f"{item.name}{self._ending}"
-
-    @property
-    def _ending(self) -> str:
-        """What the names of all its volumes end in."""
-        target = self.recipe.target
-        return f"_{_SUFFIXES.get(target, target)}.nii.gz"
+        values = self._values([item])
+        target = self.recipe.asked(values)[0] if values else self.recipe.target
+        return self.folder / f"{item.name}{_ending(target)}"
 
     def _stem(self, path: Path) -> str:
-        """A volume's name without its ending."""
-        return path.name.removesuffix(self._ending)
+        """A volume's name without what the names of all end in."""
+        targets = self.recipe.targets
+        return path.name.removesuffix(_ending(targets[0]) if len(targets) == 1 else ".nii.gz")
 
     def _require_own_folder(self) -> None:
         """Raises OutputError where the summary of something else would be overwritten."""
@@ -131,15 +130,16 @@ class Job:
                 raise OutputError(f"{foreign} is not brainweave's; choose another --out")
         return False
 
-    def _make(self, batch: Sequence[Item], step: Callable[[], None]) -> None:
-        values = {
-            condition.name: torch.tensor(
-                [[item.values.get(condition.name, torch.nan)] for item in batch]
-            )
-            for condition in self.recipe.covariates
+    def _values(self, items: Sequence[Item]) -> dict[str, Tensor]:
+        """What the generator is given of each condition."""
+        return {
+            c.name: torch.tensor([item.values.get(c.name, c.absent) for item in items])
+            for c in self.recipe.covariates
         }
+
+    def _make(self, batch: Sequence[Item], step: Callable[[], None]) -> None:
         volumes = self.generator.sample(
-            values,
+            self._values(batch),
             [item.seed for item in batch],
             self.options.sampling,
             listen=self.options.listen,
@@ -192,6 +192,11 @@ class Job:
         ]
         columns = ["participant_id", "file", "seed", "synthetic", *conditions]
         write_table(self.folder / "participants.tsv", columns, rows)
+
+
+def _ending(target: str) -> str:
+    """What the names of volumes of a modality end in."""
+    return f"_{_SUFFIXES.get(target, target)}.nii.gz"
 
 
 def _header(table: Path) -> list[str]:

@@ -1,6 +1,6 @@
 """What acts on estimates while sampling: guidance by conditions, limits by voxel range."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -12,14 +12,25 @@ Watch = Callable[[Tensor, Estimate], None]
 
 
 def guide(
-    denoise: Denoiser, free: Denoiser, scale: float, interval: tuple[float, float] | None = None
+    denoise: Denoiser,
+    free: Denoiser,
+    scale: float,
+    interval: tuple[float, float] | None = None,
+    alone: Sequence[tuple[Denoiser, float]] = (),
 ) -> Denoiser:
     """Classifier-free guidance on every field of the estimate (arXiv:2207.12598).
 
     `free` hears no conditions. Scale 1 is `denoise` itself and 0 is `free`, at two network calls
     otherwise; outside `interval` of time (ends included) it is `denoise` (arXiv:2404.07724).
+
+    alone: what hears one condition only, and the weight it has in place of `scale`:
+        free + scale (denoise - free) + sum_k (weight_k - scale) (alone_k - free),
+    a call more for each weight that is not the scale. With conditions that act independently it is
+    free + sum_k weight_k (alone_k - free), the composition of arXiv:2206.01714; with equal weights
+    it is guidance by all of them jointly, which counts nothing twice.
     """
-    if scale == 1:
+    apart = [(one, weight - scale) for one, weight in alone if weight != scale]
+    if scale == 1 and not apart:
         return denoise
     low, high = (0.0, 1.0) if interval is None else interval
 
@@ -27,8 +38,12 @@ def guide(
         estimate = denoise(x, t)
         if not low <= float(t) <= high:
             return estimate
-        pairs = zip(free(x, t), estimate, strict=True)
-        return Estimate(*(torch.lerp(base, target, scale) for base, target in pairs))
+        base = free(x, t)
+        fields = [torch.lerp(*pair, scale) for pair in zip(base, estimate, strict=True)]
+        for one, weight in apart:
+            single = zip(fields, one(x, t), base, strict=True)
+            fields = [field + weight * (own - none) for field, own, none in single]
+        return Estimate(*fields)
 
     return guided
 

@@ -50,6 +50,7 @@ class Process(Part):
     of unit variance, alpha x_t / (alpha^2 + sigma^2), as preconditioned in arXiv:2206.00364, eq. 7.
     Angular asks for data in the noise and for noise in the data and is never singular; correction
     is the same times sigma / sqrt(alpha^2 + sigma^2), to be weighted by velocity.
+    error: squares have the mean of what is possible for their least, absolute values its median.
     at_start: share of the volumes that are trained at t = 0, where the first step of a sampler
     looks and the only one of a single step.
     """
@@ -66,6 +67,7 @@ class Process(Part):
     at_start: Annotated[float, Field(ge=0, le=1)] = 0.0
     weighting: Literal["plain", "velocity"] = "plain"
     weight_limit: Annotated[float, Field(gt=0)] = 10.0  # of the factor before it is squared
+    error: Literal["squared", "absolute"] = "squared"
 
     @property
     def first_time(self) -> float:
@@ -86,7 +88,7 @@ class Process(Part):
         judge: Judge | None = None,
         generator: Generator | None = None,
     ) -> Float[Tensor, "b"]:
-        """Weighted squared error of the prediction at drawn times, one value per volume.
+        """Weighted error of the prediction at drawn times, one value per volume.
 
         known: what an informed source starts from. judge: see `loss_at`.
         """
@@ -127,9 +129,10 @@ class Process(Part):
         output = network(x_t, self._clock(t, x_t))
         with torch.autocast(data.device.type, enabled=False):
             a, b = self._target(c)
-            error = (output.to(x_t) - (a * data + b * start)).square()
+            error = output.to(x_t) - (a * data + b * start)
             if self.weighting == "velocity":
-                error = error * self._velocity_factor(c).square()
+                error = error * self._velocity_factor(c)
+            error = error.abs() if self.error == "absolute" else error.square()
             each = error.flatten(2).mean(2)
             loss = each.mean(1) if weights is None else (each * each.new_tensor(weights)).sum(1)
             if judge is None:

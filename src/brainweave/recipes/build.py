@@ -5,22 +5,35 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from brainweave.errors import RecipeError
+from brainweave.model_folder import Plan
 from brainweave.part import Part, from_dict, hint, override, parse
-from brainweave.recipe import Recipe
+from brainweave.recipes.autoencoders import kl_2mm, maisi_vae, vae_tiny, wfvae, wfvae_2mm
 from brainweave.recipes.complete import bridge, complete, complete_2mm, complete_tiny
 from brainweave.recipes.cwdm import cwdm, fast_cwdm, wdm
 from brainweave.recipes.flowlet import flowlet, flowlet_base
 from brainweave.recipes.flowlet_plus import flowlet_plus
+from brainweave.recipes.latent import (
+    latent_complete,
+    latent_complete_2mm,
+    latent_flow,
+    latent_flow_2mm,
+    maisi,
+    maisi_2mm,
+    wfdm,
+    wfdm_2mm,
+    wfdm_plus,
+    wfdm_plus_2mm,
+)
 from brainweave.recipes.t1_2mm import t1_2mm
 from brainweave.recipes.tiny import tiny
 
-Maker = Callable[..., Recipe]
+Maker = Callable[..., Plan]
 
 RECIPES: dict[str, Maker] = {
     "bridge": bridge,
@@ -32,13 +45,28 @@ RECIPES: dict[str, Maker] = {
     "flowlet": flowlet,
     "flowlet_base": flowlet_base,
     "flowlet_plus": flowlet_plus,
+    "kl_2mm": kl_2mm,
+    "latent_complete": latent_complete,
+    "latent_complete_2mm": latent_complete_2mm,
+    "latent_flow": latent_flow,
+    "latent_flow_2mm": latent_flow_2mm,
+    "maisi": maisi,
+    "maisi_2mm": maisi_2mm,
+    "maisi_vae": maisi_vae,
     "t1_2mm": t1_2mm,
     "tiny": tiny,
+    "vae_tiny": vae_tiny,
     "wdm": wdm,
+    "wfdm": wfdm,
+    "wfdm_2mm": wfdm_2mm,
+    "wfdm_plus": wfdm_plus,
+    "wfdm_plus_2mm": wfdm_plus_2mm,
+    "wfvae": wfvae,
+    "wfvae_2mm": wfvae_2mm,
 }
 
 
-def build(name: str, assignments: Sequence[str] = ()) -> Recipe:
+def build(name: str, assignments: Sequence[str] = ()) -> Plan:
     """The recipe of that name or in that file, with assignments made from left to right.
 
     name: one of `RECIPES`; a .py file, which is run, with one function that returns a Recipe (or
@@ -67,7 +95,7 @@ def build(name: str, assignments: Sequence[str] = ()) -> Recipe:
 
 def _make(
     name: str, maker: Maker, parameters: Mapping[str, Any], assignments: Sequence[str]
-) -> Recipe:
+) -> Plan:
     """The function's recipe with its parameters as assigned."""
     values = {}
     for assignment in assignments:
@@ -78,7 +106,7 @@ def _make(
     except TypeError as error:
         raise RecipeError(f"recipe {name}: {error}; give it as PARAMETER=VALUE") from None
     recipe = maker(**values)
-    if not isinstance(recipe, Recipe):
+    if not isinstance(recipe, Plan):
         raise RecipeError(f"recipe {name}: {maker.__name__} returned {type(recipe).__name__}")
     return recipe
 
@@ -90,7 +118,11 @@ def _value(name: str, text: str, wanted: Any) -> Any:
     is_part = isinstance(wanted, type) and issubclass(wanted, Part)
     config = None if is_part else ConfigDict(arbitrary_types_allowed=True)
     try:
-        return TypeAdapter(wanted, config=config).validate_python(parse(text))
+        value = parse(text)
+        listed = get_origin(wanted) is tuple and isinstance(value, str)  # as t1w,t2w
+        return TypeAdapter(wanted, config=config).validate_python(
+            value.split(",") if listed else value
+        )
     except ValidationError as error:
         raise RecipeError(f"{name}={text}: {error.errors()[0]['msg']}") from None
 
@@ -131,12 +163,12 @@ def _maker(path: Path) -> Maker:
 
 def _returns_recipe(function: Callable[..., Any]) -> bool:
     try:
-        return get_type_hints(function).get("return") is Recipe
+        return get_type_hints(function).get("return") in get_args(Plan)
     except NameError:
         return False
 
 
-def _read(path: Path) -> Recipe:
+def _read(path: Path) -> Plan:
     """A recipe from JSON or YAML."""
     try:
         text = path.read_text()
@@ -147,6 +179,8 @@ def _read(path: Path) -> Recipe:
         reason = " ".join(str(error).split())
         raise RecipeError(f"{path} is not {path.suffix[1:].upper()}: {reason}") from None
     recipe = from_dict(value)
-    if not isinstance(recipe, Recipe):
-        raise RecipeError(f'{path} holds no recipe; it must begin with "part": "Recipe"')
+    if not isinstance(recipe, Plan):
+        raise RecipeError(
+            f'{path} holds no recipe; it must begin with "part": "Recipe" or "AutoencoderRecipe"'
+        )
     return recipe

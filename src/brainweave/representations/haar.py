@@ -115,7 +115,8 @@ def _blocks(
 @lru_cache
 def haar_kernels(levels: int) -> Float[Tensor, "c 1 f f f"]:
     """The orthonormal analysis kernels of `levels` levels, float64."""
-    one = torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64) / 2**0.5
+    pair = [[1.0, 1.0], [1.0, -1.0]]  # kept: on the CPU, whatever device is the default just now
+    one = torch.tensor(pair, dtype=torch.float64, device="cpu") / 2**0.5
     first = torch.einsum("ai,bj,ck->abcijk", one, one, one).reshape(8, 2, 2, 2)
     kernels = first
     for _ in range(

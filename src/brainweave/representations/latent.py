@@ -79,10 +79,13 @@ class Latent(Representation):
         changed._weights = self._weights
         return changed
 
-    def prepare(self, volume: Float[Tensor, "b 1 i j k"]) -> Float[Tensor, "b two_c _ _ _"]:
-        """Means, then logarithms of variances, on the device of the volume."""
+    def prepare(
+        self, volume: Float[Tensor, "b 1 i j k"], *, memory: int = 0
+    ) -> Float[Tensor, "b two_c _ _ _"]:
+        """Means, then logarithms of variances, on the device of the volume. memory: a bound in
+        bytes for the encoder, 0: none."""
         with torch.no_grad(), uncast(volume):
-            mu, sigma = self._module(volume.device).encode(volume.float())
+            mu, sigma = self._module(volume.device).encode(volume.float(), memory=memory)
             return torch.cat([mu, 2 * sigma.log()], dim=1)
 
     def transform(self, prepared: Float[Tensor, "b two_c i j k"]) -> Float[Tensor, "b c i j k"]:

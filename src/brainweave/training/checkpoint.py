@@ -55,6 +55,16 @@ def writing(path: Path, size: int | None = None) -> Iterator[None]:
         raise refusal from None
 
 
+def sorted_by_part(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """The tensors of a state by the first word of their names: "weights", their average "ema", the
+    optimiser's moments "adamw", and what else was trained."""
+    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "ema": {}, "adamw": {}}
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition(".")
+        parts.setdefault(part, {})[rest] = tensor
+    return parts
+
+
 class States:
     """The folder `state` of a run."""
 

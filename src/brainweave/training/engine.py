@@ -151,6 +151,11 @@ class Engine:
         self.stop_requested = True
 
 
+def first_of_all() -> bool:
+    """Whether this process is the first, by the word of what started it."""
+    return _place()[0] == 0
+
+
 def memory(device: torch.device) -> float:
     """The most memory used so far, in MB: of the GPU, or of this process on a CPU."""
     if device.type == "cuda":

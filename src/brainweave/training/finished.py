@@ -4,15 +4,13 @@ from pathlib import Path
 
 from brainweave.data.tensors import load_tensors
 from brainweave.errors import CheckpointError
-from brainweave.generator import Generator
-from brainweave.model_folder import WEIGHTS, load_recipe
+from brainweave.model_folder import WEIGHTS, Plan, load_plan
 from brainweave.progress import Reporter
-from brainweave.recipe import Recipe
-from brainweave.training.checkpoint import States, writing
-from brainweave.training.trainer import identity, sorted_by_part
+from brainweave.training.checkpoint import States, sorted_by_part, writing
+from brainweave.training.models import build, identity, load, save
 
 
-def whole(folder: Path, known: Recipe, states: States, report: Reporter) -> bool:
+def whole(folder: Path, known: Plan, states: States, report: Reporter) -> bool:
     """Whether a finished run has its weights, after making them again from the state if need be.
 
     False where the last state is damaged as well: then there is something left to train. Raises
@@ -31,14 +29,13 @@ def whole(folder: Path, known: Recipe, states: States, report: Reporter) -> bool
             return False
         if facts.recipe != identity(known):
             raise
-        parts, generator = sorted_by_part(tensors), Generator(known)
-        generator.load_state_dict(parts["ema"] or parts["weights"])
+        parts, module = sorted_by_part(tensors), build(known)
+        module.load_state_dict(parts["ema"] or parts["weights"])
         with writing(folder / WEIGHTS):
-            generator.save(folder)
+            save(folder, known, module)
         report.say(f"{folder / WEIGHTS} was missing or damaged: made again from the last state")
-    if load_recipe(folder) != known:  # only its labels
-        generator = Generator.load(folder)
-        generator.recipe = known
+    if load_plan(folder) != known:  # only its labels
+        module = load(folder)
         with writing(folder):
-            generator.save(folder)
+            save(folder, known, module)
     return True

@@ -90,4 +90,8 @@ def from_tensors(
             continue
         if len(found) < len(_MOMENTS) or found["exp_avg"].shape != parameter.shape:
             raise CheckpointError(f"the saved optimiser does not fit {name}; train again")
-        optimiser.state[parameter] = {m: t.to(parameter.device) for m, t in found.items()}
+        # laid out as the parameter is: the fused kernel goes through memory, not through indices
+        optimiser.state[parameter] = {
+            m: torch.empty_like(parameter).copy_(t) if t.dim() else t.to(parameter.device)
+            for m, t in found.items()
+        }

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import torch
 
+from brainweave.conditions.base import Value
+from brainweave.conditions.continuous import Continuous
 from brainweave.conditions.covariates import Category, Scalar
 from brainweave.data.dataset import Batch, VolumeDataset
 from brainweave.data.montage import montage
@@ -26,6 +28,7 @@ def preview(
     placement = recipe.preprocess.place(recipe.template)
     steps = min(recipe.sampling.steps, STEPS)
     sampling = recipe.sampling.replace(steps=steps)
+    volumes = dataset.in_voxels()
     real: list[Volume] = []
     made: list[Volume] = []
     labels: list[str] = []
@@ -33,12 +36,12 @@ def preview(
         if engine.stop_requested:
             return False
         if recipe.inputs:
-            batch = Batch.of([dataset[column * len(dataset) // COLUMNS, 0]])
+            batch = Batch.of([volumes[column * len(volumes) // COLUMNS, 0]])
             values = batch.values
             real.append(recipe.preprocess.restore(batch.volume[0], placement))
             labels.append(batch.ids[0])
         else:
-            values = {n: torch.tensor([[v]]) for n, v in wanted(recipe, column).items()}
+            values = {n: torch.tensor([v]) for n, v in wanted(recipe, column).items()}
             labels.append(_label(recipe, column))
         with engine.autocast():
             volume = generator.sample(values, [column], sampling)
@@ -49,18 +52,19 @@ def preview(
     return True
 
 
-def wanted(recipe: Recipe, column: int) -> dict[str, float]:
+def wanted(recipe: Recipe, column: int) -> dict[str, Value]:
     """The conditions of a column: the first number rises, others are at the middle of their range,
-    categories at their first, and whatever else there is remains unknown."""
-    values: dict[str, float] = {}
+    categories at their first, and sparse metadata remain unknown."""
+    values: dict[str, Value] = {}
     rising = True
     for condition in recipe.covariates:
-        if isinstance(condition, Scalar):
+        if isinstance(condition, Scalar) or (rising and isinstance(condition, Continuous)):
             share = (column + 0.5) / COLUMNS if rising else 0.5
-            values[condition.name] = condition.low + share * (condition.high - condition.low)
+            number = condition.low + share * (condition.high - condition.low)
+            values[condition.name] = (number,) * condition.size  # an exact one
             rising = False
-        elif isinstance(condition, Category):
-            values[condition.name] = 0.0
+        elif isinstance(condition, Category) or condition.name == recipe.target:
+            values[condition.name] = (0.0,)
     return values
 
 

@@ -1,4 +1,4 @@
-"""Runs: a recipe, a cohort and a folder become a generator; the same call again goes on.
+"""Runs: a recipe, a cohort and a folder become a model; the same call again goes on.
 
 A run folder holds recipe.json, split.json, cohort.csv, weights.safetensors, journal.jsonl,
 tensorboard/, samples/, state/ and cache/; the last two may be deleted when the run is finished.
@@ -7,23 +7,31 @@ tensorboard/, samples/, state/ and cache/; the last two may be deleted when the 
 import traceback
 from collections import Counter
 from pathlib import Path
+from typing import Any, overload
 
 import torch
 
+from brainweave.compression import AutoencoderRecipe
 from brainweave.data.cohort import Cohort
-from brainweave.data.dataset import VolumeDataset
 from brainweave.data.files import sweep, write_json
 from brainweave.data.seeds import derive
+from brainweave.data.tensors import content_hash
 from brainweave.errors import CheckpointError, Interrupted, RecipeError
 from brainweave.generator import Generator
-from brainweave.model_folder import RECIPE, WEIGHTS, load_recipe
-from brainweave.part import difference, to_dict
+from brainweave.latent_folder import require
+from brainweave.model_folder import RECIPE, WEIGHTS, Plan, load_plan
+from brainweave.part import difference
 from brainweave.progress import Reporter
 from brainweave.recipe import Recipe
+from brainweave.representations.autoencoders import Autoencoder
+from brainweave.representations.latent import Latent
+from brainweave.training.autoencoder import AutoencoderTrainer
 from brainweave.training.checkpoint import States, writing
 from brainweave.training.engine import Engine
 from brainweave.training.finished import whole
 from brainweave.training.journal import Journal, require_wandb
+from brainweave.training.loop import SAMPLES, STATE, Loop, Volumes
+from brainweave.training.models import build, flexible, labels, load, note
 from brainweave.training.subjects import (
     COHORT,
     SPLIT,
@@ -33,36 +41,65 @@ from brainweave.training.subjects import (
     require_same,
     split,
 )
-from brainweave.training.trainer import LABELS, SAMPLES, STATE, Trainer, flexible
+from brainweave.training.trainer import Trainer
 
 CACHE = "cache"
+LOOPS: dict[type, type[Loop]] = {Recipe: Trainer, AutoencoderRecipe: AutoencoderTrainer}
 
 
+@overload
 def train(
     recipe: Recipe,
     cohort: Cohort,
     folder: Path,
     *,
+    latents: Path | None = None,
     device: str | None = None,
     wandb: str | None = None,
     show: bool = True,
-) -> Generator:
-    """Trains `recipe` on the subjects that have its target, and returns the generator that is kept.
+) -> Generator: ...
+
+
+@overload
+def train(
+    recipe: AutoencoderRecipe,
+    cohort: Cohort,
+    folder: Path,
+    *,
+    latents: Path | None = None,
+    device: str | None = None,
+    wandb: str | None = None,
+    show: bool = True,
+) -> Autoencoder: ...
+
+
+def train(
+    recipe: Plan,
+    cohort: Cohort,
+    folder: Path,
+    *,
+    latents: Path | None = None,
+    device: str | None = None,
+    wandb: str | None = None,
+    show: bool = True,
+) -> Generator | Autoencoder:
+    """Trains `recipe` on the subjects that have its target, and returns the model that is kept.
 
     The folder is new, empty or that of the same run: then it goes on where its state says, exactly
-    as if it had not stopped, and a finished run does nothing. device: see `Engine`. wandb: a
+    as if it had not stopped, and a finished run does nothing. latents: what `encode` made of the
+    cohort, for recipes in latents; else the run makes its own. device: see `Engine`. wandb: a
     project to log to. show: progress on standard error.
 
-    Raises RecipeError where the folder is something else or another recipe's, CohortError or
-    VolumeError for data that cannot be used (before the first step), TrainingError for a loss that
-    is not finite, OutputError for a full disk, Interrupted after SIGTERM, SIGINT or SIGUSR1 with
-    the state saved.
+    Raises RecipeError where the folder is something else or another recipe's, CheckpointError for
+    latents or an autoencoder that are not the recipe's, CohortError or VolumeError for data that
+    cannot be used (all before the first step), TrainingError for a loss that is not finite,
+    OutputError for a full disk, Interrupted after SIGTERM, SIGINT or SIGUSR1 with the state saved.
     """
     engine = Engine(device, recipe.training.precision)
     report = Reporter(quiet=not show or not engine.is_main)
     try:
         with engine.signals():
-            finished = _run(recipe, cohort, Path(folder), engine, report, wandb)
+            finished = _run(recipe, cohort, Path(folder), latents, engine, report, wandb)
     except BaseException as error:
         report.stop()
         traceback.clear_frames(error.__traceback__)  # they hold the model; see Engine.close
@@ -71,13 +108,14 @@ def train(
     engine.close()
     if not finished:
         raise Interrupted(f"{folder}: stopped by a signal, state saved; the same command resumes")
-    return Generator.load(Path(folder), engine.device)
+    return load(Path(folder), engine.device)
 
 
 def _run(
-    recipe: Recipe,
+    recipe: Plan,
     cohort: Cohort,
     folder: Path,
+    latents: Path | None,
     engine: Engine,
     report: Reporter,
     wandb: str | None,
@@ -95,25 +133,25 @@ def _run(
     require_same(folder, parts, begun=known is not None)
     engine.barrier()  # nobody writes before all have looked
 
-    place, augment = folder / CACHE, recipe.training.augment
-    training = recipe.dataset(parts.train, cache=place, augment=augment)
-    validation = recipe.dataset(parts.val, cache=place) if parts.val else None
-    engine.first(lambda: _prepare([training, validation], engine, report))
+    place = _place(recipe, folder, latents)
+    volumes = Volumes(
+        recipe.dataset(parts.train, cache=place, training=True),
+        recipe.dataset(parts.val, cache=place) if parts.val else None,
+    )
+    engine.first(lambda: _prepare(volumes, engine, report))
     if engine.is_main:
-        resolved = known or _resolve(recipe, parts.train, training)
+        resolved = known or _resolve(recipe, parts.train, volumes)
         with writing(folder):
             for place in (folder, states.folder, folder / SAMPLES):
                 sweep(place)
             write_json(folder / SPLIT, ids_of(parts))
             listed(parts).to_csv(folder / COHORT)
-            write_json(folder / RECIPE, to_dict(resolved))
+            note(folder, resolved)
     engine.barrier()
 
+    recipe, journal = load_plan(folder), None
     torch.manual_seed(derive("weights", recipe.training.seed))
-    generator = Generator(load_recipe(folder))
-    trainer = Trainer(generator, training, validation, folder, engine, report=report)
-    del generator
-    journal = None
+    trainer = LOOPS[type(recipe)](build(recipe), recipe, volumes, folder, engine, report=report)
     try:
         trainer.resume() if known else trainer.save()
         if engine.is_main:
@@ -126,7 +164,22 @@ def _run(
             journal.close()
 
 
-def _known(recipe: Recipe, folder: Path, states: States) -> Recipe | None:
+def _place(recipe: Plan, folder: Path, latents: Path | None) -> Path:
+    """Where volumes are kept, or their latents. Raises CheckpointError for another's latents and
+    for latents without an autoencoder."""
+    space = recipe.representation if isinstance(recipe, Recipe) else None
+    if not isinstance(space, Latent):
+        if latents is not None:
+            raise RecipeError(f"latents={latents}: {recipe.name} does not work on latents")
+        return folder / CACHE
+    content_hash(space.weights)  # that they are there
+    if latents is None:
+        return folder / CACHE
+    require(latents, space)
+    return latents
+
+
+def _known(recipe: Plan, folder: Path, states: States) -> Plan | None:
     """The recipe of the run that began in `folder`, with what may change as now asked for.
 
     None for a new run. Raises RecipeError for another's folder.
@@ -141,17 +194,8 @@ def _known(recipe: Recipe, folder: Path, states: States) -> Recipe | None:
                 f"{folder} is not empty and no run (it has {min(others)}); give a new folder"
             )
         return None
-    begun = load_recipe(folder)
-    free = {name: getattr(recipe.training, name) for name in flexible(begun.training)}
-    labels = {name: getattr(recipe, name) for name in LABELS}
-    if not recipe.sampling.grids:  # those that `tune` found stay
-        labels["sampling"] = recipe.sampling.replace(grids=begun.sampling.grids)
-    known = begun.replace(training=begun.training.replace(**free), **labels)
-    rows = difference(known.unfitted(), recipe.replace(**labels).unfitted())
-    if getattr(recipe.process.path, "offsets", None) is not None:  # given, not measured
-        rows += difference(known.process.path, recipe.process.path, "process.path")
-    if recipe.template is not None:
-        rows += difference(known.template, recipe.template, "template")
+    begun = load_plan(folder)
+    known, rows = _continued(begun, recipe)
     if rows:
         listed = "; ".join(f"{field} was {old!r}, now {new!r}" for field, old, new in rows)
         raise RecipeError(f"{folder} was begun with another recipe: {listed}; give a new folder")
@@ -164,9 +208,28 @@ def _known(recipe: Recipe, folder: Path, states: States) -> Recipe | None:
     return known
 
 
-def _prepare(datasets: list[VolumeDataset | None], engine: Engine, report: Reporter) -> None:
+def _continued(begun: Plan, recipe: Plan) -> tuple[Plan, list[tuple[str, Any, Any]]]:
+    """The recipe of a run with what may change as now asked for, and where else they differ."""
+    if type(begun) is not type(recipe):
+        return begun, [("part", type(begun).__name__, type(recipe).__name__)]
+    told = {name: getattr(recipe, name) for name in labels(recipe)}
+    rows = []
+    if isinstance(recipe, Recipe) and isinstance(begun, Recipe):
+        if not recipe.sampling.grids:  # those that `tune` found stay
+            told["sampling"] = recipe.sampling.replace(grids=begun.sampling.grids)
+        if getattr(recipe.process.path, "offsets", None) is not None:  # given, not measured
+            rows = difference(begun.process.path, recipe.process.path, "process.path")
+    free = {name: getattr(recipe.training, name) for name in flexible(begun.training)}
+    known = begun.replace(training=begun.training.replace(**free), **told)
+    rows = difference(known.unfitted(), recipe.replace(**told).unfitted()) + rows
+    if recipe.template is not None:
+        rows += difference(known.template, recipe.template, "template")
+    return known, rows
+
+
+def _prepare(volumes: Volumes, engine: Engine, report: Reporter) -> None:
     """Decodes and verifies every volume."""
-    present = [dataset for dataset in datasets if dataset is not None]
+    present = [dataset for dataset in volumes if dataset is not None]
 
     def advance(_done: int, _total: int) -> None:
         report.advance()
@@ -179,10 +242,10 @@ def _prepare(datasets: list[VolumeDataset | None], engine: Engine, report: Repor
     report.stop()
 
 
-def _resolve(recipe: Recipe, cohort: Cohort, training: VolumeDataset) -> Recipe:
+def _resolve(recipe: Plan, cohort: Cohort, volumes: Volumes) -> Plan:
     """The recipe with what is measured on the training cohort, on the grid that most of it has."""
     template = recipe.template
     if template is None:
         grids = Counter(cohort.grids(recipe.targets).values())
         template = grids.most_common(1)[0][0].oriented(recipe.preprocess.orientation)
-    return recipe.fitted(training, template)
+    return recipe.fitted(volumes.training, template)

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from brainweave.conditions.covariates import Category, Scalar
+from brainweave.conditions.metadata import Metadatum
 from brainweave.data.check import owner
 from brainweave.data.cohort import Categories, Cohort, Ranges
 from brainweave.data.intensity import ZScore
 from brainweave.data.table import missing
 from brainweave.errors import CohortError, RecipeError
+from brainweave.model_folder import Plan
 from brainweave.progress import Reporter
 from brainweave.recipe import Recipe
+from brainweave.training.metadata import check_metadata
 
 SPLIT, COHORT = "split.json", "cohort.csv"
 
@@ -25,7 +28,7 @@ class Splits(NamedTuple):
     val: Cohort
 
 
-def split(recipe: Recipe, cohort: Cohort, report: Reporter) -> Splits:
+def split(recipe: Plan, cohort: Cohort, report: Reporter) -> Splits:
     """Subjects with the target, by the cohort's column `split`, else drawn by person, with every
     part spread over age where that is known."""
     excluded = [s.id for s in cohort if s.covariates.get("qc") == "exclude"]
@@ -58,7 +61,7 @@ def split(recipe: Recipe, cohort: Cohort, report: Reporter) -> Splits:
     return parts
 
 
-def check(recipe: Recipe, parts: Splits) -> None:
+def check(recipe: Plan, parts: Splits) -> None:
     """Every header, every covariate; see `Cohort.check`."""
     if isinstance(recipe.preprocess.intensity, ZScore):
         raise RecipeError(
@@ -67,24 +70,32 @@ def check(recipe: Recipe, parts: Splits) -> None:
         )
     if recipe.training.patience and not parts.val:
         raise RecipeError("training.patience needs validation subjects; set training.validation")
-    known = [c for c in recipe.covariates if c.name != recipe.target]
+    known = (
+        [c for c in recipe.covariates if c.name != recipe.target]
+        if isinstance(recipe, Recipe)
+        else []
+    )
     ranges = {c.name: (c.low, c.high) for c in known if isinstance(c, Scalar)}
     categories = {c.name: c.values for c in known if isinstance(c, Category)}
     for part in parts:
         if part:
             check_files(recipe, part, ranges, categories)
+    check_metadata([c for c in known if isinstance(c, Metadatum)], recipe.targets[0], *parts)
     for condition in known:
         if not getattr(condition, "learned_null", True):
             _require_all(condition.name, recipe.targets[0], parts)
 
 
 def check_files(
-    recipe: Recipe,
+    recipe: Plan,
     cohort: Cohort,
     ranges: Ranges | None = None,
     categories: Categories | None = None,
 ) -> None:
     """Raises CohortError where files that the recipe's targets and conditions need are wanting."""
+    if not isinstance(recipe, Recipe):
+        cohort.check(recipe.targets)
+        return
     cohort.check(
         recipe.targets,
         ranges=ranges,

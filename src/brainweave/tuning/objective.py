@@ -35,7 +35,7 @@ class Objective:
         self, generator: Generator, volumes: VolumeDataset, count: int, teacher: int, seed: int
     ) -> None:
         self.generator, self.teacher = generator, teacher
-        self.calls = 0
+        self.calls, volumes = 0, volumes.in_voxels()
         device = next(generator.parameters()).device
         chosen = _spread(volumes, count)
         self.examples = [

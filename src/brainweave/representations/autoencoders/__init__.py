@@ -9,5 +9,21 @@ from brainweave.representations.autoencoders.base import (
     AutoencoderConfig,
     Reconstruction,
 )
+from brainweave.representations.autoencoders.kl import AutoencoderKL, AutoencoderKLConfig
+from brainweave.representations.autoencoders.wavelet_flow import WaveletFlow, WaveletFlowConfig
+from brainweave.representations.autoencoders.wavelet_fusion import (
+    WaveletFusion,
+    WaveletFusionConfig,
+)
 
-__all__ = ["Autoencoder", "AutoencoderConfig", "Reconstruction"]
+__all__ = [
+    "Autoencoder",
+    "AutoencoderConfig",
+    "AutoencoderKL",
+    "AutoencoderKLConfig",
+    "Reconstruction",
+    "WaveletFlow",
+    "WaveletFlowConfig",
+    "WaveletFusion",
+    "WaveletFusionConfig",
+]

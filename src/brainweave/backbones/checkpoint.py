@@ -5,6 +5,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from brainweave.errors import EvaluationError
 
 Weights = dict[str, Tensor]
+M = TypeVar("M", bound=nn.Module)
 _DAMAGE = (  # what torch.load raises for cut and altered files, as tried on thousands
     *(pickle.UnpicklingError, struct.error, RuntimeError, EOFError, OSError),
     *(ValueError, LookupError, AssertionError, TypeError, AttributeError),
@@ -47,7 +49,7 @@ def read(path: Path | str | None, *, who: str, where: str) -> Weights:
     return named
 
 
-def load(network: nn.Module, weights: Weights, *, told: str) -> nn.Module:
+def load(network: M, weights: Weights, *, told: str) -> M:
     """`network` with these weights, for evaluation only; `told` begins the error.
 
     Raises EvaluationError for any name or shape that differs.

@@ -1,0 +1,79 @@
+"""How well an autoencoder returns volumes while it is trained: errors and a picture."""
+
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from brainweave.compression import AutoencoderRecipe
+from brainweave.data.dataset import Batch, VolumeDataset
+from brainweave.data.montage import montage
+from brainweave.data.volume import Volume
+from brainweave.representations.autoencoders import Autoencoder
+from brainweave.training.engine import Engine
+from brainweave.training.validation import means
+
+COLUMNS = 4
+GAIN = 4.0  # by which differences are shown
+
+
+def errors(
+    module: Autoencoder, recipe: AutoencoderRecipe, dataset: VolumeDataset, engine: Engine
+) -> dict[str, float]:
+    """Of whole volumes through the means of their latents, inside the range of intensities.
+
+    loss: mean absolute error, of that range. psnr: mean over volumes, in dB. sigma: of the latents,
+    root mean square.
+    """
+    low, high = recipe.preprocess.intensity.range
+
+    def measure(_index: int, batch: Batch) -> Tensor:
+        mu, sigma = module.encode(batch.volume)
+        i, j, k = batch.volume.shape[2:]
+        made = module.decode(mu, shape=(i, j, k)).float().clamp(low, high)
+        apart = (made - batch.volume) / (high - low)
+        decibels = -10 * apart.square().mean().clamp_min(1e-12).log10()
+        return torch.stack([apart.abs().mean(), decibels, sigma.float().square().mean()])
+
+    loss, psnr, noise = means(measure, dataset, engine, size=3)
+    return {"loss": loss, "psnr": psnr, "sigma": math.sqrt(noise)}
+
+
+@torch.no_grad()
+def draw(
+    module: Autoencoder,
+    recipe: AutoencoderRecipe,
+    path: Path,
+    engine: Engine,
+    dataset: VolumeDataset,
+    *,
+    title: str,
+) -> bool:
+    """Writes the middle planes of up to four volumes, below them what comes back, below that the
+    difference, four times as large, grey where there is none. False where a stop is asked."""
+    assert recipe.template is not None
+    placement = recipe.preprocess.place(recipe.template)
+    low, high = recipe.preprocess.intensity.range
+    count = min(COLUMNS, len(dataset))
+    rows: list[list[Volume]] = [[], [], []]
+    names = []
+    for column in range(count):
+        if engine.stop_requested:
+            return False
+        index = column * len(dataset) // count
+        batch = Batch.of([dataset[index, 0]])
+        with engine.autocast():
+            made = module.reconstruct(batch.volume.to(engine.device)).float().cpu()
+        real, back = (
+            recipe.preprocess.restore(x[0].clamp(low, high), placement)
+            for x in (batch.volume, made)
+        )
+        apart = 0.5 + GAIN * (back.data - real.data)
+        for row, volume in zip(rows, (real, back, Volume(apart, real.affine)), strict=True):
+            row.append(volume)
+        names.append(f"{batch.ids[0]} {dataset.volumes[index][1]}")
+    labels = [*names, *["reconstructed"] * count, *[f"difference x {GAIN:g}"] * count]
+    shown = [volume for row in rows for volume in row]
+    montage(shown, path, labels=labels, title=title, window=(0.0, 1.0), columns=count)
+    return True
