@@ -14,6 +14,7 @@ import ctypes
 import importlib.util
 import json
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -87,7 +88,10 @@ def passes(asked: argparse.Namespace) -> None:
             encode, decode = (measured(asked, name, side, voxels) for side in ("encode", "decode"))
             both = encode.seconds + decode.seconds
             first = first or both
-            told = f"{estimate(voxels, 'slabs') / MIB:.0f}" if name == "ours" else ""
+            told = ""
+            if name == "ours":
+                told = f"{estimate(voxels, 'slabs') / MIB:.0f}"
+                require_near(estimate(voxels, "slabs"), max(encode.memory, decode.memory), voxels)
             print(
                 f"| {name} | {edge}^3 | {encode.seconds:.2f} | {decode.seconds:.2f} "
                 f"| {both / first:.1f} | {encode.memory / MIB:.0f} | {decode.memory / MIB:.0f} "
@@ -110,8 +114,16 @@ def large(asked: argparse.Namespace) -> None:
             expected = volume if expected is None else expected
             apart = float((volume - expected).abs().max() / expected.abs().max())
             told = asked.bound if way == "tiles" else estimate(asked.large, way)
+            require_near(told, cost.memory, asked.large)
             sizes = " | ".join(f"{b / GIB:.2f}" for b in (cost.memory, cost.whole, told))
             print(f"| {way} | {cost.seconds:.1f} | {sizes} | {apart:.0e} |", flush=True)
+
+
+def require_near(told: int, used: int, voxels: tuple[int, int, int]) -> None:
+    """An estimate that misses by more than a factor of 2 misleads."""
+    if not used / 2 <= told <= 2 * used:
+        print(f"{voxels}: {used / MIB:.0f} MiB used, {told / MIB:.0f} MiB told", file=sys.stderr)
+        sys.exit("the estimate misses by more than a factor of 2; see WaveletFlow.needs")
 
 
 def estimate(voxels: tuple[int, int, int], way: str) -> int:

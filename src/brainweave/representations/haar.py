@@ -3,6 +3,7 @@ differences of neighbours do, as exact on a GPU as on a CPU (a convolution would
 
 from functools import lru_cache
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from pydantic import Field
@@ -57,7 +58,7 @@ class Haar(Representation):
             return z
 
     def invert(self, coefficients: Float[Tensor, "b c _ _ _"]) -> Float[Tensor, "b 1 _ _ _"]:
-        with torch.autocast(coefficients.device.type, enabled=False):
+        with uncast(coefficients):
             z = exact(coefficients)
             kernels = self._kernels(z)
             kernels = torch.cat([kernels[:1] * self.approximation_scale**2, kernels[1:]])
@@ -112,15 +113,16 @@ def _blocks(
     return blocks.flatten(6).flatten(4, 5).flatten(2, 3)
 
 
-@lru_cache
 def haar_kernels(levels: int) -> Float[Tensor, "c 1 f f f"]:
     """The orthonormal analysis kernels of `levels` levels, float64."""
-    pair = [[1.0, 1.0], [1.0, -1.0]]  # kept: on the CPU, whatever device is the default just now
-    one = torch.tensor(pair, dtype=torch.float64, device="cpu") / 2**0.5
-    first = torch.einsum("ai,bj,ck->abcijk", one, one, one).reshape(8, 2, 2, 2)
+    return torch.tensor(_kernels(levels), device="cpu")
+
+
+@lru_cache  # of numbers: a tensor could be one without any, where something is only counted
+def _kernels(levels: int) -> np.ndarray:
+    one = np.array([[1.0, 1.0], [1.0, -1.0]]) / 2**0.5
+    first = np.einsum("ai,bj,ck->abcijk", one, one, one).reshape(8, 2, 2, 2)
     kernels = first
-    for _ in range(
-        levels - 1
-    ):  # the next level runs over blocks of what there is: a Kronecker product
-        kernels = torch.stack([torch.kron(b, a) for a in kernels for b in first])
-    return kernels.unsqueeze(1)
+    for _ in range(levels - 1):  # the next runs over blocks of what there is: a Kronecker product
+        kernels = np.stack([np.kron(b, a) for a in kernels for b in first])
+    return kernels[:, None]

@@ -133,6 +133,7 @@ def test_a_config_comes_back_from_json(name):
         ({"axes": ("ij", "xy")}, "'xy'"),
         ({"widths": (1, 4)}, "2 or more"),
         ({"widths": ()}, "widths"),
+        ({"flow": 1}, "flow"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(change, said):

@@ -15,7 +15,7 @@ from brainweave.part import Part
 LOG_VARIANCE = (-30.0, 20.0)  # of a latent, as in MONAI and WF-VAE
 
 Shape = tuple[int, int, int]
-Volumes = Float[Tensor, "b c i j k"]
+Volumes = Float[Tensor, "b c _ _ _"]
 Latents = Float[Tensor, "b z _ _ _"]
 
 
@@ -66,7 +66,7 @@ class Autoencoder(nn.Module, ABC):
                 f"{self.config.in_channels}"
             )
         mu, log_variance = self.moments(self.padded(x), memory)
-        return mu, (0.5 * log_variance.clamp(*LOG_VARIANCE)).exp()
+        return mu, _deviation(log_variance)
 
     def decode(self, z: Latents, *, shape: Shape | None = None, memory: int = 0) -> Volumes:
         """The volumes of latents; of the whole blocks of `factors`, or cropped to `shape`.
@@ -95,10 +95,8 @@ class Autoencoder(nn.Module, ABC):
         """A pass in training: through one draw of the latents. Edges must be multiples of
         `config.factors`."""
         mu, log_variance = self.moments(x, 0)
-        sigma = (0.5 * log_variance.clamp(*LOG_VARIANCE)).exp()
-        device = mu.device if generator is None else generator.device
-        noise = torch.randn(mu.shape, generator=generator, device=device).to(mu)
-        return Reconstruction(self.volumes(mu + sigma * noise, 0), mu, sigma)
+        z, sigma = drawn(mu, log_variance, generator)
+        return Reconstruction(self.volumes(z, 0), mu, sigma)
 
     @abstractmethod
     def moments(self, x: Volumes, memory: int) -> tuple[Latents, Latents]:
@@ -116,3 +114,17 @@ class Autoencoder(nn.Module, ABC):
             return x
         i, j, k = margins
         return F.pad(x, (0, k, 0, j, 0, i), mode="replicate")
+
+
+def drawn(
+    mu: Latents, log_variance: Latents, generator: torch.Generator | None
+) -> tuple[Latents, Latents]:
+    """One draw of the latents, and sigma. The noise is drawn on the generator's device."""
+    sigma = _deviation(log_variance)
+    device = mu.device if generator is None else generator.device
+    noise = torch.randn(mu.shape, generator=generator, device=device).to(mu)
+    return mu + sigma * noise, sigma
+
+
+def _deviation(log_variance: Latents) -> Latents:
+    return (0.5 * log_variance.clamp(*LOG_VARIANCE)).exp()

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from brainweave import lean
 from brainweave.representations.autoencoders.levels import LevelsConfig, Upsample
 from brainweave.representations.autoencoders.slices import (
-    convolution,
+    Convolution,
     halved,
     interpolated,
     measured,
@@ -44,7 +44,7 @@ class Entry(Layer):
         return self.conv(x)
 
     def streamed(self, x: Stream, room: Room) -> Stream:
-        return convolution(self.conv, x.like)(x)
+        return Convolution(self.conv)(x)
 
 
 class Head(Layer):
@@ -61,7 +61,7 @@ class Head(Layer):
     def streamed(self, x: Stream, room: Room) -> Stream:
         x = room.keep(x)
         norm = measured(x, self.norm)
-        return convolution(self.conv, x.like, norm=norm, active=False)(x)
+        return Convolution(self.conv, norm=norm, active=False)(x)
 
 
 class Residual(Layer):
@@ -87,18 +87,17 @@ class Residual(Layer):
     def streamed(self, x: Stream, room: Room) -> Stream:
         inner = self.conv_in.out_channels
         x = room.keep(x, beside=x.size // x.channels * inner)
-        first = convolution(self.conv_in, x.like, norm=measured(x, self.norm_in))
+        first = Convolution(self.conv_in, norm=measured(x, self.norm_in))
         h = room.keep(first(replace(x, spare=())))  # x is needed again
-        second = convolution(self.conv_out, x.like, norm=measured(h, self.norm_out))
-        aside = None if self.skip is None else convolution(self.skip, x.like)
-
-        def main(x: Stream) -> Stream:
-            return second(first(x) if h.whole is None else h)
-
-        def skip(x: Stream) -> Stream:
-            return x if aside is None else aside(x)
-
-        return room.keep(forked(x, main, skip))
+        second = Convolution(self.conv_out, norm=measured(h, self.norm_out))
+        aside = None if self.skip is None else Convolution(self.skip)
+        return room.keep(
+            forked(
+                x,
+                main=lambda x: second(first(x) if h.whole is None else h),
+                skip=lambda x: x if aside is None else aside(x),
+            )
+        )
 
 
 class Attention(Layer):
@@ -162,8 +161,8 @@ class Up(Layer):
         if isinstance(conv, nn.ConvTranspose3d):
             return transposed(x, conv)
         if self.how == "nearest":
-            return convolution(conv, x.like, doubled=True)(x)
-        return convolution(conv, x.like)(interpolated(x))
+            return Convolution(conv, doubled=True)(x)
+        return Convolution(conv)(interpolated(x))
 
 
 def level(

@@ -155,8 +155,8 @@ def _room(run: Run, shape: tuple[int, ...], kind: torch.dtype, memory: int) -> t
     is kept early leaves less for what comes later, so the pass is tried without making anything."""
     if not memory:
         return 0, 0
-    for eighths in range(8, -1, -1):
-        room = Room(max(1, memory * eighths // 8))
+    for quarters in range(4, -1, -1):
+        room = Room(max(1, memory * quarters // 4))
         with torch.no_grad():
             run(torch.empty(shape, dtype=kind, device="meta"), room)
         if room.needed <= memory:

@@ -29,7 +29,7 @@ class Plain:
         parts: Sequence[Tensor], layer: nn.Conv3d, *, norm: nn.Module | None = None
     ) -> Tensor:
         """A convolution of the concatenated parts, after the norm and SiLU if there is one."""
-        x = parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=1)
+        x = _joined(parts)
         return layer(x if norm is None else F.silu(norm(x)))
 
     @classmethod
@@ -43,7 +43,7 @@ class Plain:
     ) -> Tensor:
         """The concatenated parts as they are or through `skip`, plus `gain` times two stages of
         them."""
-        x = parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=1)
+        x = _joined(parts)
         h = cls.convolve([x], first[1], norm=first[0])
         h = cls.convolve([h], second[1], norm=second[0])
         return (x if skip is None else skip(x)) + gain * h
@@ -86,8 +86,8 @@ Pass = type[Plain] | type[Slabs]
 
 
 class ChannelNorm(nn.LayerNorm):
-    """Mean 0 and variance 1 over the channels of every voxel (arXiv:2411.17459, section 3.3), then
-    a scale and a shift per channel."""
+    """Mean 0 and variance 1 over the channels of every voxel, then a scale and a shift of each
+    channel (as in arXiv:2411.17459)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, eps=1e-6)
@@ -144,6 +144,10 @@ def doubling(in_channels: int, out_channels: int, axes: Axes) -> nn.ConvTranspos
     with torch.no_grad():
         layer.weight.copy_(first.expand_as(layer.weight))
     return layer
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=1)
 
 
 def _sizes(axes: Axes) -> tuple[int, int, int]:

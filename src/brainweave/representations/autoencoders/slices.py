@@ -1,8 +1,6 @@
 """What layers make of streams: convolutions, norms, other resolutions."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -11,41 +9,45 @@ from torch import Tensor, nn
 from brainweave import lean
 from brainweave.representations.autoencoders.streams import Stream, Window, empty, layer
 
-Path = Callable[[Stream], Stream]
 
-
-def convolution(
-    conv: nn.Conv3d,
-    like: Tensor,
-    *,
-    norm: lean.Affine | None = None,
-    active: bool = True,
-    doubled: bool = False,
-) -> Path:
+class Convolution:
     """A convolution that keeps the shape, or of every voxel eight times if `doubled`; after a
-    measured norm, if there is one, and SiLU if `active`. like: as the stream's."""
-    kernel = cache(lambda: lean.Filter(conv, like.dtype, doubled=doubled))
-    halo, scale = conv.kernel_size[0] // 2, 2 if doubled else 1
+    measured norm, if there is one, and SiLU if `active`."""
 
-    def work(z: Tensor) -> Tensor:
-        i, j, k = z.shape[2:]
-        out = empty(z, conv.out_channels, (scale * (i - 2 * halo), scale * j, scale * k))
-        kernel()(z, out)
+    def __init__(
+        self,
+        conv: nn.Conv3d,
+        *,
+        norm: lean.Affine | None = None,
+        active: bool = True,
+        doubled: bool = False,
+    ) -> None:
+        self.conv, self.norm, self.active, self.doubled = conv, norm, active, doubled
+        self.halo, self.scale = conv.kernel_size[0] // 2, 2 if doubled else 1
+        self.filter: lean.Filter | None = None  # once there is something to convolve
+
+    def __call__(self, source: Stream) -> Stream:
+        window = Window(self.halo, self.halo, scale=self.scale)
+        fill = None if self.norm is None else self._fill
+        made = layer(source, self._work, self.conv.out_channels, window, fill)
+        copies = 5 * self.conv.weight.nbytes // 2  # in the filter
+        return replace(made, held=made.held + copies)
+
+    def _work(self, z: Tensor) -> Tensor:
+        if self.filter is None:
+            self.filter = lean.Filter(self.conv, z.dtype, doubled=self.doubled)
+        i, j, k = (self.scale * edge for edge in z.shape[2:])
+        shape = (i - 2 * self.halo * self.scale, j, k)
+        out = empty(z, self.conv.out_channels, shape)
+        self.filter(z, out)
         return out
 
-    def normed(x: Tensor, z: Tensor) -> None:
-        assert norm is not None
-        a, b = (each[None, :, None, None, None] for each in norm)
-        z.copy_(torch.addcmul(b, x.to(a.dtype), a))
-        if active:
+    def _fill(self, x: Tensor, z: Tensor) -> None:
+        assert self.norm is not None
+        scale, shift = (each[None, :, None, None, None] for each in self.norm)
+        z.copy_(torch.addcmul(shift, x.to(scale.dtype), scale))
+        if self.active:
             F.silu(z, inplace=True)
-
-    def path(source: Stream) -> Stream:
-        window = Window(halo, halo, scale=scale)
-        made = layer(source, work, conv.out_channels, window, normed if norm else None)
-        return replace(made, held=made.held + 5 * conv.weight.nbytes // 2)  # a filter's copies
-
-    return path
 
 
 def measured(source: Stream, norm: nn.GroupNorm) -> lean.Affine:
@@ -72,32 +74,34 @@ def measured(source: Stream, norm: nn.GroupNorm) -> lean.Affine:
 def halved(source: Stream, conv: nn.Conv3d) -> Stream:
     """A convolution of stride 2, 3 wide, with zeros behind the last slices only."""
     weight, bias = _cast(conv, source)
-
-    def work(z: Tensor) -> Tensor:
-        return F.conv3d(F.pad(z, (0, 1, 0, 1)), weight, bias, stride=2)
-
-    return layer(source, work, conv.out_channels, Window(after=1, step=2))
+    return layer(
+        source,
+        lambda z: F.conv3d(F.pad(z, (0, 1, 0, 1)), weight, bias, stride=2),
+        conv.out_channels,
+        Window(after=1, step=2),
+    )
 
 
 def transposed(source: Stream, conv: nn.ConvTranspose3d) -> Stream:
-    """A transposed convolution of stride 2, 2 wide or, with a padding of 1 on both sides, 3."""
+    """A transposed convolution of stride 2, 2 wide, or 3 wide of which the first is left out."""
     weight, bias = _cast(conv, source)
-    after = conv.kernel_size[0] - 2
+    more = conv.kernel_size[0] - 2  # of the next slice
 
     def work(z: Tensor) -> Tensor:
-        made = F.conv_transpose3d(z, weight, bias, stride=2, padding=after, output_padding=after)
-        return made[:, :, : 2 * (z.shape[2] - after)]
+        made = F.conv_transpose3d(z, weight, bias, stride=2, padding=more, output_padding=more)
+        return made[:, :, : 2 * (z.shape[2] - more)]
 
-    return layer(source, work, conv.out_channels, Window(after=after, scale=2))
+    return layer(source, work, conv.out_channels, Window(after=more, scale=2))
 
 
 def interpolated(source: Stream) -> Stream:
-    """Trilinearly, twice the resolution."""
-
-    def work(z: Tensor) -> Tensor:
-        return F.interpolate(z, scale_factor=2.0, mode="trilinear")[:, :, 2:-2]
-
-    return layer(source, work, source.channels, Window(1, 1, scale=2, same=True))
+    """Twice the resolution, trilinearly."""
+    return layer(
+        source,
+        lambda z: F.interpolate(z, scale_factor=2.0, mode="trilinear")[:, :, 2:-2],
+        source.channels,
+        Window(1, 1, scale=2, same=True),
+    )
 
 
 def _cast(conv: nn.Conv3d | nn.ConvTranspose3d, source: Stream) -> tuple[Tensor, Tensor]:

@@ -60,8 +60,8 @@ class Stream:
 
     @property
     def thick(self) -> int:
-        """Slices of a slab."""
-        return 2 * max(1, lean.SLAB // (2 * self.load))
+        """Slices of a slab, an even number."""
+        return 2 * max(1, min(lean.SLAB // (2 * self.load), -(-self.shape[0] // 2)))
 
     @property
     def place(self) -> Slab | None:
@@ -112,21 +112,16 @@ class Room:
 
 def stored(x: Slab, *, spare: bool = True) -> Stream:
     """A tensor as a stream; if it is spare, it may be written over."""
-
-    def begin() -> Reader:
-        at = 0
-
-        def read(count: int) -> Slab:
-            nonlocal at
-            at += count
-            return x[:, :, at - count : at]
-
-        return read
-
     _, channels, i, j, k = x.shape
-    load = x[:, :, :1].nbytes
     return Stream(
-        channels, (i, j, k), begin, x.new_empty(0), load, 0, (x,), (x,) if spare else (), x
+        channels,
+        (i, j, k),
+        lambda: _Stored(x).read,
+        x.new_empty(0),
+        load=x[:, :, :1].nbytes,
+        kept=(x,),
+        spare=(x,) if spare else (),
+        whole=x,
     )
 
 
@@ -151,44 +146,60 @@ def layer(
     """What `work` makes of windows, into which slices get through `fill` (from, to)."""
     step, scale = window.step, window.scale
     i, j, k = (edge * scale // step for edge in source.shape)
-
-    def begin() -> Reader:
-        windows, made = _Windows(source, window, fill), _Queue()
-
-        def read(count: int) -> Slab:
-            missing = count - made.depth
-            if missing > 0:
-                made.add(work(windows(-(-missing // scale))))
-            return made.take(count)
-
-        return read
-
-    made = replace(source, channels=channels, shape=(i, j, k), open=begin, whole=None)
-    held = (window.before + window.after) * source.slice_size + (scale - 1) * made.slice_size
-    load = max(source.load * step // scale, made.slice_size)
-    return replace(made, load=load, held=source.held + held)
+    made = replace(source, channels=channels, shape=(i, j, k), whole=None)
+    return replace(
+        made,
+        open=lambda: _Made(_Windows(source, window, fill), work, scale).read,
+        load=max(source.load * step // scale, made.slice_size),
+        held=source.held
+        + (window.before + window.after) * source.slice_size
+        + (scale - 1) * made.slice_size,
+    )
 
 
 def forked(
     source: Stream, main: Callable[[Stream], Stream], skip: Callable[[Stream], Stream]
 ) -> Stream:
     """The sum of what two paths make of a stream, which is read once for both."""
-
-    def begin() -> Reader:
-        fork = _Fork(source.open())
-        ahead = main(replace(source, open=lambda: fork.ahead)).open()
-        behind = skip(replace(source, open=lambda: fork.behind)).open()
-        return lambda count: ahead(count).add_(behind(count))
-
     bare = replace(source, held=0)
     one, other = main(bare), skip(bare)
     kept, spare = (
         tuple({id(tensor): tensor for tensor in tensors}.values())
         for tensors in (one.kept + other.kept, one.spare + other.spare)
     )
-    held = source.held + one.held + other.held + 2 * source.slice_size  # main is two layers
-    load = max(one.load, other.load)
-    return replace(one, open=begin, load=load, held=held, kept=kept, spare=spare)
+    return replace(
+        one,
+        open=lambda: _Sum(source, main, skip).read,
+        load=max(one.load, other.load),
+        held=source.held + one.held + other.held + 2 * source.slice_size,  # main is two layers
+        kept=kept,
+        spare=spare,
+    )
+
+
+class _Stored:
+    """Reads a tensor."""
+
+    def __init__(self, x: Slab) -> None:
+        self.x, self.at = x, 0
+
+    def read(self, count: int) -> Slab:
+        self.at += count
+        return self.x[:, :, self.at - count : self.at]
+
+
+class _Made:
+    """Reads what is made of windows."""
+
+    def __init__(self, windows: "_Windows", work: Callable[[Slab], Slab], scale: int) -> None:
+        self.windows, self.work, self.scale = windows, work, scale
+        self.ready = _Queue()
+
+    def read(self, count: int) -> Slab:
+        missing = count - self.ready.depth
+        if missing > 0:
+            self.ready.add(self.work(self.windows(-(-missing // self.scale))))
+        return self.ready.take(count)
 
 
 class _Windows:
@@ -243,6 +254,20 @@ class _Queue:
         z = self.slabs[0] if len(self.slabs) == 1 else torch.cat(self.slabs, dim=2)
         self.slabs = [z[:, :, count:].clone()] if z.shape[2] > count else []
         return z[:, :, :count]
+
+
+class _Sum:
+    """Reads the sum of two paths."""
+
+    def __init__(
+        self, source: Stream, main: Callable[[Stream], Stream], skip: Callable[[Stream], Stream]
+    ) -> None:
+        fork = _Fork(source.open())
+        self.main = main(replace(source, open=lambda: fork.ahead)).open()
+        self.skip = skip(replace(source, open=lambda: fork.behind)).open()
+
+    def read(self, count: int) -> Slab:
+        return self.main(count).add_(self.skip(count))
 
 
 class _Fork:

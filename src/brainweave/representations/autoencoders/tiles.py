@@ -62,20 +62,17 @@ def within(
 
 def tiled(run: Run, x: Volumes, *, tile: Shape, halo: Shape, scale: Scale) -> Volumes:
     """What `run` makes of x, a tile after the other, each with `halo` voxels around it of what is
-    there. Exact, if no output depends on inputs further away nor on its place: where a volume ends
-    a tile ends as well, and pads itself as the whole would."""
-    out: Tensor | None = None
+    there. Exact, if no output depends on inputs further away nor on its place: where the volume
+    ends what is run ends too, and pads itself as the whole would. All pieces have one shape."""
+    i, j, k = x.shape[2:]
+    sizes, out = _pieces((i, j, k), tile, halo), None
     for place in _places(x, tile):
-        wide = [
-            slice(max(s.start - h, 0), min(s.stop + h, edge))
-            for s, h, edge in zip(place, halo, x.shape[2:], strict=True)
-        ]
-        made = run(x[:, :, wide[0], wide[1], wide[2]])
-        inner = [
-            slice(s.start - w.start, s.stop - w.start) for s, w in zip(place, wide, strict=True)
-        ]
-        if out is None:
-            out = _room(made, x, scale)
+        axes = zip(place, halo, sizes, (i, j, k), strict=True)
+        starts = [min(max(p.start - h, 0), edge - size) for p, h, size, edge in axes]
+        around = [slice(start, start + size) for start, size in zip(starts, sizes, strict=True)]
+        made = run(x[:, :, around[0], around[1], around[2]])
+        out = _room(made, x, scale) if out is None else out
+        inner = [slice(p.start - a, p.stop - a) for p, a in zip(place, starts, strict=True)]
         out[_scaled(place, scale)] = made[_scaled(inner, scale)]
     assert out is not None
     return out
@@ -112,6 +109,13 @@ def _places(x: Volumes, tile: Shape, *, step: Shape | None = None) -> Iterator[l
     return map(list, itertools.product(*axes))
 
 
+def _pieces(whole: Shape, tile: Shape, halo: Shape) -> Shape:
+    """What a tile needs around it: nothing where the whole ends."""
+    axes = zip(whole, tile, halo, strict=True)
+    i, j, k = (min(t + h * min(2, (edge - 1) // t), edge) for edge, t, h in axes)
+    return i, j, k
+
+
 def _scaled(place: Sequence[slice], scale: Scale) -> tuple[slice, ...]:
     """The same place in what comes out, as an index."""
     where = (slice(int(p.start * s), int(p.stop * s)) for p, s in zip(place, scale, strict=True))
@@ -135,9 +139,7 @@ def _fitting(whole: Shape, memory: int, needs: Needs, *, halo: Shape | None, sca
     """Of the tiles that fit those with the least work, or the fewest if they are blended."""
 
     def piece(tile: Shape) -> Shape:
-        axes = zip(tile, halo or (0, 0, 0), whole, strict=True)  # it ends where the whole ends
-        i, j, k = (min(t + h * min(2, (edge - 1) // t), edge) for t, h, edge in axes)
-        return i, j, k
+        return _pieces(whole, tile, halo or (0, 0, 0))
 
     def work(tile: Shape) -> int:
         count = math.prod(math.ceil(edge / t) for edge, t in zip(whole, tile, strict=True))

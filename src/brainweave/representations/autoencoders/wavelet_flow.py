@@ -12,13 +12,13 @@ from torch import Tensor
 
 from brainweave import lean
 from brainweave.representations.autoencoders.base import (
-    LOG_VARIANCE,
     Autoencoder,
     AutoencoderConfig,
     Latents,
     Reconstruction,
     Shape,
     Volumes,
+    drawn,
 )
 from brainweave.representations.autoencoders.positionwise import Pass, Plain, Slabs
 from brainweave.representations.autoencoders.tiles import Scale, Way, within
@@ -33,7 +33,7 @@ class WaveletFlowConfig(AutoencoderConfig):
     """
 
     widths: tuple[int, ...] = Field(default=(64, 128), min_length=1, max_length=5)
-    flow: int = Field(default=32, ge=1)
+    flow: int = Field(default=32, ge=2)
     blocks: int = Field(default=1, ge=0)
     axes: tuple[str, ...] = ()
 
@@ -83,10 +83,8 @@ class WaveletFlow(Autoencoder):
         """As every autoencoder's. Its wavelet pairs are those of all levels but the first: what
         flowed out of the decoder, and what flowed into the encoder."""
         mu, log_variance, seen = self.encoder(x, Plain)
-        sigma = (0.5 * log_variance.clamp(*LOG_VARIANCE)).exp()
-        device = mu.device if generator is None else generator.device
-        noise = torch.randn(mu.shape, generator=generator, device=device).to(mu)
-        volume, made = self.decoder(mu + sigma * noise, Plain)
+        z, sigma = drawn(mu, log_variance, generator)
+        volume, made = self.decoder(z, Plain)
         return Reconstruction(volume, mu, sigma, tuple(zip(made[1:], seen[1:], strict=True)))
 
     def moments(self, x: Volumes, memory: int) -> tuple[Latents, Latents]:
@@ -107,7 +105,8 @@ class WaveletFlow(Autoencoder):
 
     def needs(self, latents: Shape, how: Pass, kind: torch.dtype = torch.float32) -> int:
         """Bytes that a pass without gradients keeps beside its input and output, about, for one
-        volume of so many latents: of the largest features a few copies, or two and some slabs."""
+        volume of so many latents: of the largest features a few copies, or two and some slabs;
+        of the largest weights a few too. The same for encoding and decoding."""
         levels, count = self.config.levels, math.prod(latents)
         each = [
             (width + (levels.flow if level else 0)) * math.prod(levels.cells(level))
@@ -115,8 +114,10 @@ class WaveletFlow(Autoencoder):
         ]
         features = max(each) * count * kind.itemsize
         coefficients = 16 * levels.in_channels * math.prod(levels.cells(-1)) * count
-        slabs = min(6 * lean.SLAB, 2 * features)
-        return coefficients + (2 * features + slabs if how is Slabs else 4 * features)
+        weights = 16 * max(parameter.numel() for parameter in self.parameters())
+        slabs = min(6 * lean.SLAB, 6 * features)
+        kept = 2 * features + slabs if how is Slabs else 6 * features
+        return kept + coefficients + weights
 
     def _within(
         self,
