@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from drawing import drawing, seeded, start
+from starting import drawing, seeded, start
 from torch import Tensor
 
 from brainweave.processes import exact, grids

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from drawing import drawing, seeded, start
 from safetensors.torch import load_file
+from starting import drawing, seeded, start
 from torch import Tensor
 
 from brainweave.errors import RecipeError

@@ -59,7 +59,11 @@ def import_autoencoder(
     try:
         preprocess = _preprocess(recipe.preprocess, settings, module.config.factors)
         recipe = recipe.replace(
-            targets=target, preprocess=preprocess, autoencoder=module.config, licence=licence
+            targets=target,
+            preprocess=preprocess,
+            autoencoder=module.config,
+            training=recipe.training.replace(patch=None),  # that of the weights is not known
+            licence=licence,
         )
     except RecipeError as error:
         raise CheckpointError(f"the autoencoder and its volumes do not fit: {error}") from None

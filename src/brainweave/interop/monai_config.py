@@ -27,7 +27,8 @@ def fields_of(config: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, 
 
     Keys that do not change what the network computes mean nothing: how it saves memory, how
     attention is computed, in which parts convolutions run, how norms are rounded.
-    Raises CheckpointError where the two contradict each other and for another number of dimensions.
+    Raises CheckpointError where the two contradict each other, for norms that cannot be grouped as
+    said and for another number of dimensions.
     """
     config = {name: value for name, value in config.items() if value is not None}
     if config.get("spatial_dims", 3) != 3:
@@ -40,6 +41,12 @@ def fields_of(config: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, 
                 "leave it out, or give the configuration of these weights"
             )
         fields[ours] = value
+    groups = fields["groups"]
+    if wrong := [width for width in found["widths"] if groups < 1 or width % groups]:
+        raise CheckpointError(
+            f"norm_num_groups={groups} does not divide the {wrong[0]} channels of a level; give the "
+            "number that it was trained with"
+        )
     return {**fields, **found}
 
 

@@ -79,6 +79,11 @@ class LevelsConfig(AutoencoderConfig, ABC):
         """Channels of the largest activation, and voxels along its voxels' edges."""
 
     @property
+    def copies(self) -> int:
+        """Numbers per voxel that there are beside the activations of layers."""
+        return 0
+
+    @property
     def coming_back(self) -> int:
         """Channels of volumes that come back."""
         return self.out_channels or self.in_channels
@@ -123,11 +128,13 @@ class LevelsAutoencoder(Autoencoder, ABC):
     def _within(self, run: Run, x: Tensor, memory: int, scale: Scale) -> Tensor:
         """One side of the autoencoder, by the pass that keeps to the bound."""
         kind, (channels, edge) = lean.working(x), self.config.finest
-        width = max(1, channels * math.prod(max(1, int(s)) for s in scale) // edge**3)
+        voxels = math.prod(max(1, int(s)) for s in scale)  # that an element of x stands for
+        width = max(1, channels * voxels // edge**3)
 
         @cache
         def room(shape: Shape) -> tuple[int, int]:
-            return _room(run, (1, x.shape[1], *shape), kind, memory)
+            beside = self.config.copies * voxels * math.prod(shape) * 4
+            return _room(run, (1, x.shape[1], *shape), kind, memory, beside)
 
         def streamed(volumes: Tensor) -> Tensor:
             i, j, k = volumes.shape[2:]
@@ -150,15 +157,17 @@ class LevelsAutoencoder(Autoencoder, ABC):
         return within(x, memory, ways, halo=None, scale=scale)
 
 
-def _room(run: Run, shape: tuple[int, ...], kind: torch.dtype, memory: int) -> tuple[int, int]:
+def _room(
+    run: Run, shape: tuple[int, ...], kind: torch.dtype, memory: int, beside: int
+) -> tuple[int, int]:
     """How large a room may be that a pass keeps to a bound, and the bytes that it needs then: what
     is kept early leaves less for what comes later, so the pass is tried without making anything."""
     if not memory:
         return 0, 0
     for quarters in range(4, -1, -1):
-        room = Room(max(1, memory * quarters // 4))
+        room = Room(max(1, (memory - beside) * quarters // 4))
         with torch.no_grad():
             run(torch.empty(shape, dtype=kind, device="meta"), room)
-        if room.needed <= memory:
+        if room.needed + beside <= memory:
             break
-    return room.memory, room.needed
+    return room.memory, room.needed + beside

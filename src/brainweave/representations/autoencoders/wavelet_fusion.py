@@ -53,6 +53,10 @@ class WaveletFusionConfig(LevelsConfig):
     def finest(self) -> tuple[int, int]:
         return max(self.flow, self.widths[0]), 2
 
+    @property
+    def copies(self) -> int:
+        return 5 * max(self.in_channels, self.coming_back)  # of the volume, as wavelets
+
     def build(self) -> "WaveletFusion":
         return WaveletFusion(self)
 
