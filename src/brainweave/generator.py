@@ -14,7 +14,7 @@ from brainweave.conditions.base import Signal
 from brainweave.conditions.hiding import Keep, Listen, drawn, heard, listening
 from brainweave.conditions.images import Mask
 from brainweave.data.tensors import load_tensors, save_tensors
-from brainweave.errors import CheckpointError, ConditionError
+from brainweave.errors import CheckpointError, ConditionError, RecipeError
 from brainweave.model_folder import RECIPE, WEIGHTS, digests, load_recipe, save_recipe
 from brainweave.part import hint
 from brainweave.processes.guidance import Watch, constrained, guide, voxel_clip, watched
@@ -233,6 +233,11 @@ class Generator(nn.Module):
 
         null, scale = signal([]), sampling.guidance
         scales = {self.recipe.condition(n).name: s for n, s in (sampling.guidance_by or {}).items()}
+        if always := [name for name in scales if self.recipe.condition(name).hiding == 0]:
+            raise RecipeError(
+                f"guidance of {always[0]}: it was never hidden in training, so there is nothing to "
+                "guide away from"
+            )
         alone = [(hearing(signal([name])), own) for name, own in scales.items()]
         interval = sampling.guidance_interval
         guided = guide(hearing(signal(None)), hearing(null), scale, interval, alone)

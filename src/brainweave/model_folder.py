@@ -11,7 +11,7 @@ import torch
 
 from brainweave.compression import AutoencoderRecipe
 from brainweave.data.files import atomic, digest, write_json
-from brainweave.data.tensors import content_hash, load_tensors, save_tensors
+from brainweave.data.tensors import content_hash, facts_of, load_tensors, save_tensors
 from brainweave.errors import CheckpointError, RecipeError
 from brainweave.part import from_dict, to_dict
 from brainweave.recipe import Recipe
@@ -35,6 +35,7 @@ def save_recipe(folder: Path, recipe: Recipe) -> dict[str, Any]:
     if isinstance(recipe.representation, Latent):
         place, source = folder / AUTOENCODER, recipe.representation.weights
         if not place.exists() or content_hash(place) != recipe.representation.sha256:
+            recipe.representation.require()
             with atomic(place) as temporary:
                 shutil.copyfile(source, temporary)
     plan: dict[str, Any] = to_dict(recipe)
@@ -85,6 +86,18 @@ def load_autoencoder_recipe(folder: Path) -> AutoencoderRecipe:
     return recipe
 
 
+def _bound(folder: Path) -> AutoencoderRecipe:
+    """The recipe of an autoencoder, which is that of its weights."""
+    recipe, facts = load_autoencoder_recipe(folder), facts_of(folder / WEIGHTS)
+    plan = json.loads((folder / RECIPE).read_text())
+    if facts.get("recipe_sha256") != digest([plan[name] for name in _SEEN]):
+        raise CheckpointError(
+            f"{folder}: {' or '.join(_SEEN)} in {RECIPE} was changed after the weights were saved; "
+            "restore it"
+        )
+    return recipe
+
+
 def load_autoencoder(
     folder: Path, device: str | torch.device = "cpu"
 ) -> tuple[AutoencoderRecipe, Autoencoder]:
@@ -92,14 +105,7 @@ def load_autoencoder(
 
     Raises CheckpointError where a file is missing, damaged or does not match the other.
     """
-    recipe = load_autoencoder_recipe(folder)
-    state, facts = load_tensors(folder / WEIGHTS)
-    plan = json.loads((folder / RECIPE).read_text())
-    if facts.get("recipe_sha256") != digest([plan[name] for name in _SEEN]):
-        raise CheckpointError(
-            f"{folder}: {' or '.join(_SEEN)} in {RECIPE} was changed after the weights were saved; "
-            "restore it"
-        )
+    recipe, (state, _) = _bound(folder), load_tensors(folder / WEIGHTS)
     module = recipe.autoencoder.build()
     module.load_state_dict(state)
     return recipe, module.to(device).eval().requires_grad_(False)
@@ -107,9 +113,13 @@ def load_autoencoder(
 
 def latent(folder: Path) -> Latent:
     """The latents of the autoencoder in a folder, as a representation."""
-    recipe = load_autoencoder_recipe(folder)
+    recipe = _bound(folder)
     low, high = recipe.preprocess.intensity.range
     space = Latent(
-        autoencoder=recipe.autoencoder, sha256=content_hash(folder / WEIGHTS), low=low, high=high
+        autoencoder=recipe.autoencoder,
+        sha256=content_hash(folder / WEIGHTS),
+        modalities=recipe.targets,
+        low=low,
+        high=high,
     )
     return space.at(folder / WEIGHTS)

@@ -11,6 +11,7 @@ from brainweave.conditions.base import Condition, Covariate
 from brainweave.conditions.choices import Choice
 from brainweave.conditions.covariates import Category
 from brainweave.conditions.images import Images, Mask
+from brainweave.conditions.spacing import Spacing
 from brainweave.data.cache import Keep
 from brainweave.data.cohort import Cohort, Subject, canonical_modality
 from brainweave.data.dataset import VolumeDataset
@@ -91,6 +92,8 @@ class Recipe(Part):
             raise ValueError("process.source starts from images; give a condition Images")
         if sum(isinstance(c, Images) for c in self.conditions) > 1:
             raise ValueError("one condition Images is enough; give it all modalities")
+        if self.preprocess.spacing and any(isinstance(c, Spacing) for c in self.conditions):
+            raise ValueError("preprocess.spacing makes all alike; leave out the condition Spacing")
         if images is not None and images.regression is not None and not informed:
             raise ValueError("a regression is where source Informed starts; give that, or none")
         if images is not None and images.required and set(self.targets) & set(images.modalities):
@@ -119,7 +122,12 @@ class Recipe(Part):
         latent = self.representation
         if not isinstance(latent, Latent):
             return self
-        scale = (latent.low, latent.high)
+        scale, wanted = (latent.low, latent.high), {*self.targets, *self.inputs} - {*self.labels}
+        if latent.modalities and (foreign := sorted(wanted - {*latent.modalities})):
+            raise ValueError(
+                f"the autoencoder was trained on {', '.join(latent.modalities)}, not on "
+                f"{', '.join(foreign)}; set modalities, or train one on all of them"
+            )
         if self.preprocess.intensity.range != scale:
             raise ValueError(
                 f"the autoencoder knows intensities from {scale[0]:g} to {scale[1]:g}, "
@@ -260,7 +268,7 @@ class Recipe(Part):
         return fold | {
             c.name: torch.tensor([float(self.targets.index(modality))])
             if c.name == self.target
-            else c.read(subject)
+            else c.read(subject, modality)
             for c in self.covariates
         }
 

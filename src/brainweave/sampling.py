@@ -96,11 +96,15 @@ class Sampling(Part):
 
     def require(self, process: Process) -> None:
         """Raises RecipeError for a sampler that draws noise anew where the path did not begin as
-        noise, and for a strength below 1 where it did."""
+        noise, and for a mirror or a strength below 1 where it did."""
         if process.source.informed and (self.sampler in ("ancestral", "reference") or self.eta):
             raise RecipeError(
                 f"sampler {self.sampler} draws Gaussian noise anew, but process.source is not "
                 "Gaussian; use euler, heun, ddim (eta=0) or dpmpp_2m"
+            )
+        if self.mirror and not process.source.informed:
+            raise RecipeError(
+                "sampling.mirror averages two draws, which is for an informed source; leave it out"
             )
         if self.strength != 1 and not process.source.informed:
             raise RecipeError(

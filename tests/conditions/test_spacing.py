@@ -37,6 +37,18 @@ def test_missing_is_not_known() -> None:
     assert Spacing().show(Spacing().absent) is None
 
 
+def test_it_is_that_of_the_modality_that_is_made(tmp_path: Path) -> None:
+    images = {}
+    for name, edge in (("t1w", 1.0), ("flair", 5.0), ("t2w", 9.0)):
+        images[name] = tmp_path / f"{name}.nii.gz"
+        affine = torch.diag(torch.tensor([1.0, 1.0, edge, 1.0])).double().numpy()
+        Volume(torch.rand(4, 5, 6), affine).save(images[name])
+    subject = Subject("a", images=images)
+    assert Spacing().read(subject, "flair").tolist() == [1, 1, 5]
+    with pytest.raises(ConditionError, match=r"t2w.nii.gz: .*outside the trained 0.5 to 6 mm"):
+        Spacing().read(subject, "t2w")
+
+
 @pytest.mark.parametrize("word", ["1x1", "a", "0x1x1", "1x-1x1", "1xinfx1"])
 def test_other_words_are_refused(word: str) -> None:
     with pytest.raises(ConditionError, match="millimetres are needed, as 1x1x2"):

@@ -112,6 +112,16 @@ def test_weights_of_generative_models_are_the_same(name):
     agrees(autoencoder_kl.autoencoder(of_generative_models(golden.weights), GROUPS), golden)
 
 
+def test_a_last_layer_of_attention_without_bias_has_none():
+    golden = released("autoencoder_kl_attention_small")
+    weights = {n: t * 0 if n.endswith("out_proj.bias") else t for n, t in golden.weights.items()}
+    expected = autoencoder_kl.autoencoder(weights, GROUPS)
+    without = {n: t for n, t in weights.items() if not n.endswith("out_proj.bias")}
+    found = autoencoder_kl.autoencoder(of_generative_models(without), GROUPS)
+    x = golden["io.x"]
+    torch.testing.assert_close(found.encode(x)[0], expected.encode(x)[0], rtol=0, atol=0)
+
+
 def test_queries_keys_and_values_may_be_one_layer():
     golden = released("autoencoder_kl_attention_small")
     weights = golden.weights
@@ -203,7 +213,12 @@ def without(name: str) -> Callable[[Weights], Weights]:
         ("autoencoder_kl_small", dict, {"use_convtranspose": True}, "use_convtranspose says True"),
         ("autoencoder_kl_small", dict, {"include_fc": "no"}, "include_fc is 'no'; true or false"),
         ("autoencoder_kl_small", dict, {"norm_eps": "small"}, "norm_eps is 'small'; a number"),
-        ("autoencoder_kl_small", dict, {"norm_num_groups": 3}, "norm_num_groups=3 does not divide the 8"),
+        (
+            "autoencoder_kl_small",
+            dict,
+            {"norm_num_groups": 3},
+            "norm_num_groups=3 does not divide the 8",
+        ),
         (
             "autoencoder_kl_small",
             without("decoder.blocks.3.norm2.bias"),

@@ -21,13 +21,14 @@ from brainweave.model_folder import latent, load_autoencoder, save_autoencoder
 from linear_autoencoder import LinearConfig
 
 SHAPE = (16, 16, 16)
+PREPROCESS = Preprocess(shape=SHAPE, intensity=Percentiles(low=0, high=1))
 
 
 def folder(place: Path, log_variance: float = -8.0, gain: float = 1.0) -> Path:
     """An autoencoder's, whose latents are Haar coefficients, those of detail times `gain`."""
     recipe = AutoencoderRecipe(
         name="linear",
-        preprocess=Preprocess(shape=SHAPE, intensity=Percentiles(low=0, high=1)),
+        preprocess=PREPROCESS,
         autoencoder=LinearConfig(log_variance=log_variance),
         training=AutoencoderTraining(steps=1),
     )
@@ -54,8 +55,9 @@ def test_an_autoencoder_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
 def test_an_autoencoder_whose_recipe_was_changed_is_refused(tmp_path: Path) -> None:
     place = folder(tmp_path / "model") / "recipe.json"
     place.write_text(place.read_text().replace('"upper": 99.5', '"upper": 99.0'))
-    with pytest.raises(CheckpointError, match="was changed after the weights were saved"):
-        load_autoencoder(tmp_path / "model")
+    for load in (load_autoencoder, latent):
+        with pytest.raises(CheckpointError, match="was changed after the weights were saved"):
+            load(tmp_path / "model")
 
 
 def test_means_and_log_variances_are_kept_and_measured(tmp_path: Path, cohort: Cohort) -> None:
@@ -86,13 +88,21 @@ def test_latents_of_another_autoencoder_are_refused(tmp_path: Path, cohort: Coho
     with pytest.raises(CheckpointError, match="holds latents of another autoencoder"):
         encode(other, cohort, tmp_path / "latents", show=False)
     with pytest.raises(CheckpointError, match="holds latents of another autoencoder"):
-        require(tmp_path / "latents", latent(other))
-    require(tmp_path / "latents", latent(tmp_path / "one"))
+        require(tmp_path / "latents", latent(other), PREPROCESS)
+    require(tmp_path / "latents", latent(tmp_path / "one"), PREPROCESS)
+
+
+def test_latents_of_other_volumes_are_refused(tmp_path: Path, cohort: Cohort) -> None:
+    model = folder(tmp_path / "model")
+    encode(model, cohort, tmp_path / "latents", shape=(32, 16, 16), show=False)
+    with pytest.raises(CheckpointError, match="with --shape 16,16,16"):
+        require(tmp_path / "latents", latent(model), PREPROCESS)
+    require(tmp_path / "latents", latent(model), PREPROCESS.replace(shape=(32, 16, 16)))
 
 
 def test_a_folder_without_latents_is_refused_where_they_are_needed(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"has no latents.json; brainweave encode"):
-        require(tmp_path, latent(folder(tmp_path / "model")))
+        require(tmp_path, latent(folder(tmp_path / "model")), PREPROCESS)
 
 
 def test_statistics_are_over_the_split_train_if_there_is_one(
@@ -106,7 +116,7 @@ def test_statistics_are_over_the_split_train_if_there_is_one(
 
 def test_a_cohort_without_its_modality_is_refused(tmp_path: Path, cohort: Cohort) -> None:
     model = folder(tmp_path / "model")
-    path = model / "recipe.json"
+    path = model / "recipe.json"  # targets are not bound to weights
     path.write_text(path.read_text().replace('"t1w"', '"t2w"'))
     for call in (lambda: encode(model, cohort, tmp_path / "l"), lambda: doctor(model, cohort)):
         with pytest.raises(CohortError, match="nobody has t2w"):

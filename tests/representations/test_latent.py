@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from linear_autoencoder import LinearConfig
 from torch import Tensor
 
 from brainweave.conditions import Category, Images
@@ -22,6 +21,7 @@ from brainweave.processes.sources import Informed
 from brainweave.recipe import Recipe
 from brainweave.representations import Haar, Latent
 from brainweave.representations.latent import Moments
+from linear_autoencoder import LinearConfig
 
 MODALITIES = ("t1w", "t2w")
 
@@ -183,6 +183,18 @@ def test_a_generator_is_loaded_with_its_autoencoder(plain, tiny_recipe, tmp_path
 def test_what_works_on_voxels_is_refused(plain, tiny_recipe, change, message):
     with pytest.raises(RecipeError, match=message):
         recipes(tiny_recipe, plain, training=tiny_recipe.training.replace(**change))
+
+
+def test_contrasts_that_the_autoencoder_does_not_know_are_refused(plain, tiny_recipe):
+    with pytest.raises(RecipeError, match="trained on t1w, not on t2w"):
+        completing(tiny_recipe, plain.replace(modalities=("t1w",)))
+    recipes(tiny_recipe, plain.replace(modalities=("t1w", "t2w")))
+
+
+def test_weights_that_changed_are_not_copied_into_a_model(plain, tiny_recipe, tmp_path):
+    save_tensors(plain.weights, LinearConfig().build().state_dict(), {"later": True})
+    with pytest.raises(CheckpointError, match="is not the autoencoder that the model was trained"):
+        save_recipe(tmp_path / "model", recipes(tiny_recipe, plain))
 
 
 def test_another_range_of_intensities_is_refused(plain, tiny_recipe):

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from brainweave.cli import words
+
 app = typer.Typer()
 Model = Annotated[Path, typer.Argument(help="The folder of an autoencoder.")]
 Data = Annotated[Path, typer.Argument(help="A cohort; cohort.csv:split=val is a part of one.")]
@@ -18,6 +20,9 @@ def encode(
     model: Model,
     data: Data,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the latents.")],
+    shape: Annotated[
+        str | None, typer.Option(help="Voxels of volumes, as 80,96,80; default: the autoencoder's.")
+    ] = None,
     device: Device = None,
     memory: Memory = 0,
 ) -> None:
@@ -25,7 +30,8 @@ def encode(
     from brainweave.data.cohort import Cohort
     from brainweave.latents import encode
 
-    encode(model, Cohort.open(data), out, device=device, memory=int(memory * GIB))
+    edges = None if shape is None else words.edges(shape)
+    encode(model, Cohort.open(data), out, shape=edges, device=device, memory=int(memory * GIB))
     typer.echo(f"{out}: brainweave train wfdm_plus autoencoder={model} latents={out} ... uses it")
 
 

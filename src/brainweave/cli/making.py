@@ -132,7 +132,9 @@ def inspect(
     epilog="Example: brainweave import flowlet fmw_best.pth --config config.json --out model",
 )
 def import_(  # noqa: PLR0913 - one per option
-    kind: Annotated[str, typer.Argument(help="flowlet, cwdm, fast-cwdm, wdm, maisi, monai, wfvae.")],
+    kind: Annotated[
+        str, typer.Argument(help="flowlet, cwdm, fast-cwdm, wdm, maisi, monai, wfvae.")
+    ],
     checkpoint: Annotated[Path, typer.Argument(help="The other code's checkpoint.")],
     out: Out,
     target: Annotated[
@@ -194,7 +196,7 @@ def phantom(
     """Write analytic heads of known age and sex with a cohort table: data without data."""
     from brainweave.data.phantom import write_phantoms
 
-    edges = _edges(shape)
+    edges = words_of.edges(shape)
     table = write_phantoms(
         out, count, seed=seed, shape=edges, spacing=spacing, modalities=tuple(modalities.split(","))
     )
@@ -232,12 +234,3 @@ def _take(
     return taken, [
         a for a, (name, _, _) in zip(assignments, pairs, strict=True) if name not in every
     ]
-
-
-def _edges(text: str) -> tuple[int, int, int]:
-    """Three whole numbers between commas."""
-    numbers = text.split(",")
-    if len(numbers) != 3 or not all(number.strip().isdecimal() for number in numbers):
-        raise RecipeError(f"--shape {text}: three whole numbers are needed, as 80,96,80")
-    i, j, k = (int(number) for number in numbers)
-    return i, j, k

@@ -28,3 +28,12 @@ def guidance(texts: Sequence[str]) -> tuple[float | None, dict[str, float] | Non
         except ValueError:
             raise RecipeError(f"--guidance {text}: a number is needed, as 1.5 or age=1.5") from None
     return scales.pop("", None), scales or None
+
+
+def edges(text: str) -> tuple[int, int, int]:
+    """Three whole numbers between commas."""
+    numbers = text.split(",")
+    if len(numbers) != 3 or not all(number.strip().isdecimal() for number in numbers):
+        raise RecipeError(f"--shape {text}: three whole numbers are needed, as 80,96,80")
+    i, j, k = (int(number) for number in numbers)
+    return i, j, k

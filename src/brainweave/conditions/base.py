@@ -126,8 +126,9 @@ class Covariate(Condition, ABC):
         """Whether a value is what `wide` says, or a part of it."""
         return value == wide
 
-    def read(self, subject: Subject) -> Float[Tensor, "_"]:
-        """The value of a subject, in the loader. Raises ConditionError for an impossible one."""
+    def read(self, subject: Subject, modality: str = "") -> Float[Tensor, "_"]:
+        """The value of a subject whose volume of a modality is made, in the loader. Raises
+        ConditionError for an impossible one."""
         try:
             return torch.tensor(self.known(subject.covariates))
         except ConditionError as error:

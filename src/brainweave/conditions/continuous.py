@@ -118,4 +118,5 @@ def _end(value: Value) -> float:
     low, high = value
     if low == high:
         return math.nextafter(high, math.inf)
-    return high + 1 if float(high).is_integer() and float(low).is_integer() else high
+    whole = all(math.isinf(end) or float(end).is_integer() for end in value)
+    return high + 1 if whole else math.nextafter(high, math.inf)

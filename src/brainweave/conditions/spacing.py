@@ -40,12 +40,17 @@ class Spacing(Covariate):
     def known(self, words: Words) -> Value:
         return self.parse(words.get(self.name, math.nan))
 
-    def read(self, subject: Subject) -> Float[Tensor, "3"]:
-        """Of the column of its name, if there is one, else of the subject's first file."""
+    def read(self, subject: Subject, modality: str = "") -> Float[Tensor, "3"]:
+        """Of the column of its name, if there is one, else of the file of the modality, or the
+        first. Raises ConditionError for one that is not between low and high."""
         if not missing(subject.covariates.get(self.name)):
             return super().read(subject)
-        path = next(iter(subject.images.values()))
-        return torch.tensor(read_grid(path).oriented("RAS").spacing)
+        path = subject.images.get(modality) or next(iter(subject.images.values()))
+        found = self.show(read_grid(path).oriented("RAS").spacing)
+        try:
+            return torch.tensor(self.parse(str(found)))
+        except ConditionError as error:
+            raise ConditionError(f"{path}: {error}; widen low and high to train on it") from None
 
     def parse(self, value: str | float, *, extrapolate: bool = False) -> Value:
         if missing(value):

@@ -22,7 +22,8 @@ _log = logging.getLogger(__name__)
 
 
 class Swap(Part):
-    """Training hides some of what is known, so that what is left is as often known in every group.
+    """Training hides some of what is known, so that what is left is as often known in every group;
+    also of fields that are else never hidden.
 
     by: the covariate whose values are the groups. share: of the volumes it is done to; what remains
     of the difference between two groups is 1 - share of it, in total variation.

@@ -145,6 +145,12 @@ class Preprocess(Part):
         intensity = self.intensities.get(modality, self.intensity)
         return self.replace(intensity=intensity, intensities={})
 
+    def shown(self) -> "Preprocess":
+        """The same geometry for pictures: what is restored runs from 0 to 1."""
+        low, high = self.intensity.range
+        same = Fixed(source_low=0, source_high=1, low=low, high=high)
+        return self.replace(intensity=same, intensities={})
+
     def of_labels(self) -> "Preprocess":
         """The same geometry for label maps: the nearest voxel's number (up to 65536) as it is."""
         same = Fixed(source_low=0, source_high=2**16, low=0, high=2**16)  # exact: a power of two

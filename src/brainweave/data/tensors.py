@@ -47,6 +47,12 @@ def content_hash(path: Path) -> str:
         return metadata["sha256"]
 
 
+def facts_of(path: Path) -> dict[str, Any]:
+    """The facts that a file of `save_tensors` states, unverified; raises as `load_tensors`."""
+    with _opened(path) as (_file, metadata):
+        return dict(json.loads(metadata.get("facts", "{}")))
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, dict[str, str]]]:
     """A file of `save_tensors` and its metadata."""

@@ -73,7 +73,8 @@ class Job:
             raise RecipeError(f"--shard {index}/{of}: i/n with 1 <= i <= n is needed")
         self.generator, self.recipe, self.weights = generator, recipe, weights
         self.folder, self.options = folder, options
-        self.placement = recipe.preprocess.place(recipe.template)
+        own = {name: recipe.preprocess.of(name) for name in recipe.targets}
+        self.places = {name: (each, each.place(recipe.template)) for name, each in own.items()}
         self.plan = list(items)
         self.items = self.plan[index - 1 :: of]
 
@@ -138,15 +139,18 @@ class Job:
         }
 
     def _make(self, batch: Sequence[Item], step: Callable[[], None]) -> None:
+        values = self._values(batch)
         volumes = self.generator.sample(
-            self._values(batch),
+            values,
             [item.seed for item in batch],
             self.options.sampling,
             listen=self.options.listen,
             progress=step,
         )
-        for item, volume in zip(batch, volumes.cpu(), strict=True):
-            restored = self.recipe.preprocess.restore(volume, self.placement)
+        asked = self.recipe.asked(values)
+        for item, target, volume in zip(batch, asked, volumes.cpu(), strict=True):
+            preprocess, placement = self.places[target]
+            restored = preprocess.restore(volume, placement)
             # the sidecar first: a volume without one would not be known as ours
             write_json(sidecar(self.path(item)), self._provenance(item))
             restored.save(self.path(item), dtype=self.options.dtype, description=DESCRIPTION)

@@ -44,8 +44,8 @@ def fields_of(config: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, 
     groups = fields["groups"]
     if wrong := [width for width in found["widths"] if groups < 1 or width % groups]:
         raise CheckpointError(
-            f"norm_num_groups={groups} does not divide the {wrong[0]} channels of a level; give the "
-            "number that it was trained with"
+            f"norm_num_groups={groups} does not divide the {wrong[0]} channels of a level; give "
+            "the number that it was trained with"
         )
     return {**fields, **found}
 

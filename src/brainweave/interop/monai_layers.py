@@ -63,6 +63,11 @@ def our_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if missing := [part for part in parts if part not in state]:
             raise CheckpointError(f"the weights are incomplete: {missing[0]} is missing")
         state[query.replace(".to_q.", ".qkv.")] = torch.cat([state.pop(part) for part in parts])
+    for weight in [name for name in state if name.endswith(".out.weight")]:
+        bias = f"{weight.removesuffix('weight')}bias"
+        state.setdefault(
+            bias, state[weight].new_zeros(len(state[weight]))
+        )  # some old ones have none
     return state
 
 

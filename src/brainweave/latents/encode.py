@@ -4,6 +4,7 @@ from pathlib import Path
 
 from brainweave.data.cache import Keep
 from brainweave.data.cohort import Cohort
+from brainweave.data.grid import Shape
 from brainweave.device import usable
 from brainweave.errors import CohortError
 from brainweave.latent_folder import require, write_facts
@@ -17,6 +18,7 @@ def encode(
     cohort: Cohort,
     out: Path,
     *,
+    shape: Shape | None = None,
     device: str | None = None,
     memory: int = 0,
     show: bool = True,
@@ -26,13 +28,16 @@ def encode(
 
     `train RECIPE autoencoder=MODEL latents=OUT` reads them. The statistics that are returned, and
     written to latents.json, are over the subjects in the split "train", or all where there is none;
-    training measures its own on those that it trains on. device: found by itself. memory: a bound
-    in bytes for the encoder, 0: none.
+    training measures its own on those that it trains on. shape: of volumes, in place of the
+    autoencoder's, for networks that halve the latents more often than it divides. device: found by
+    itself. memory: a bound in bytes for the encoder, 0: none.
     Raises CheckpointError for a folder of another autoencoder's latents, CohortError where nobody
     has such a volume, VolumeError for one that is not sound.
     """
     recipe, space = load_autoencoder_recipe(model), latent(model)
-    require(out, space, needed=False)
+    if shape is not None:
+        recipe = recipe.replace(preprocess=recipe.preprocess.replace(shape=shape))
+    require(out, space, recipe.preprocess, needed=False)
     known = set(recipe.targets)
     subjects = Cohort([s for s in cohort if known & set(s.images)], cohort.source)
     if not subjects:
@@ -51,6 +56,7 @@ def encode(
     write_facts(
         out,
         space,
+        recipe.preprocess,
         {
             "volumes": len(whole),
             "mean": seen.mean.tolist(),

@@ -214,12 +214,13 @@ def _small(autoencoder: Path | None, recipe: Recipe) -> Recipe:
     training = recipe.training.replace(
         steps=6000, batch=4, lr=5e-4, lr_end=5e-6, warmup=100, ema=0.999, save_every=250
     )
-    preprocess = recipe.preprocess
     if autoencoder is None:
-        preprocess = preprocess.replace(shape=(80, 96, 80), spacing=(2.0, 2.0, 2.0))
+        preprocess = recipe.preprocess.replace(shape=(80, 96, 80), spacing=(2.0, 2.0, 2.0))
+    else:
+        preprocess = load_autoencoder_recipe(autoencoder).preprocess
     space = (recipe.representation, preprocess)
-    values = {
-        name: getattr(recipe, name)
-        for name in ("source", "process", "conditions", "sampling", "licence")
-    }
+    values = {n: getattr(recipe, n) for n in ("source", "process", "sampling", "licence")}
+    values["conditions"] = tuple(
+        c for c in recipe.conditions if not (preprocess.spacing and isinstance(c, Spacing))
+    )
     return _recipe(space, name=f"{recipe.name}_2mm", network=network, training=training, **values)

@@ -1,6 +1,7 @@
 """The latents of an autoencoder, as one more place for a process to live in."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
@@ -31,7 +32,8 @@ class Latent(Representation):
     noise that is stored cannot be predicted by any network afterwards.
 
     autoencoder: its config. sha256: the content hash of its weights, which are no part of the
-        recipe; a model's folder holds them beside it. low, high: the intensities it was trained on.
+        recipe; a model's folder holds them beside it. modalities, low, high: contrasts and
+        intensities that it was trained on.
     noise_limit: the largest share of a latent's variance that may be the posterior's noise, on
         average over channels: a decoder that was trained on noisier latents than the process makes
         does not know them.
@@ -42,6 +44,7 @@ class Latent(Representation):
 
     autoencoder: AutoencoderConfig
     sha256: str = ""
+    modalities: tuple[str, ...] = ()
     low: float = 0.0
     high: float = 1.0
     whiten: float = Field(default=1.0, ge=0, le=1)
@@ -79,12 +82,20 @@ class Latent(Representation):
         changed._weights = self._weights
         return changed
 
+    def require(self) -> None:
+        """Raises CheckpointError where its weights are not there, or another's."""
+        if content_hash(self.weights) != self.sha256:
+            raise CheckpointError(
+                f"{self.weights} is not the autoencoder that the model was trained with; they "
+                "belong together: restore the model's folder"
+            )
+
     def prepare(
         self, volume: Float[Tensor, "b 1 i j k"], *, memory: int = 0
     ) -> Float[Tensor, "b two_c _ _ _"]:
         """Means, then logarithms of variances, on the device of the volume. memory: a bound in
         bytes for the encoder, 0: none."""
-        with torch.no_grad(), uncast(volume):
+        with torch.no_grad(), uncast(volume), _float32():
             mu, sigma = self._module(volume.device).encode(volume.float(), memory=memory)
             return torch.cat([mu, 2 * sigma.log()], dim=1)
 
@@ -92,7 +103,7 @@ class Latent(Representation):
         return exact(prepared[:, : self.channels])
 
     def invert(self, coefficients: Float[Tensor, "b c _ _ _"]) -> Float[Tensor, "b 1 _ _ _"]:
-        with uncast(coefficients):
+        with uncast(coefficients), _float32():
             return self._module(coefficients.device).decode(coefficients.float())
 
     def fit(self, prepared: Iterable[Float[Tensor, "b two_c i j k"]]) -> "Latent":
@@ -115,6 +126,8 @@ class Latent(Representation):
         return fitted
 
     def _module(self, device: torch.device) -> Autoencoder:
+        if device.type != "meta":
+            self.require()
         return _loaded(self.autoencoder, self.weights, self.sha256, str(device))
 
 
@@ -173,11 +186,6 @@ def _loaded(config: AutoencoderConfig, weights: Path, sha256: str, device: str) 
     if device == "meta":
         with torch.device("meta"):
             return config.build().eval().requires_grad_(False)
-    if content_hash(weights) != sha256:
-        raise CheckpointError(
-            f"{weights} is not the autoencoder that the model was trained with; they belong "
-            "together: restore the model's folder"
-        )
     state, _ = load_tensors(weights)
     module = config.build()
     try:
@@ -185,4 +193,10 @@ def _loaded(config: AutoencoderConfig, weights: Path, sha256: str, device: str) 
     except RuntimeError as error:
         reason = " ".join(str(error).split()[:24])
         raise CheckpointError(f"{weights} does not fit the autoencoder: {reason}") from None
+    module.blend = False  # what is kept must not depend on the memory that there was
     return module.to(device).eval().requires_grad_(False)
+
+
+def _float32() -> AbstractContextManager[None]:
+    """Convolutions without TF32, so that latents of a GPU are those of a CPU."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)

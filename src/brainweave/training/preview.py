@@ -25,7 +25,8 @@ def preview(
     under the real one. False, and no picture, where a stop is asked."""
     recipe = generator.recipe
     assert recipe.template is not None
-    placement = recipe.preprocess.place(recipe.template)
+    preprocess = recipe.preprocess.shown()
+    placement = preprocess.place(recipe.template)
     steps = min(recipe.sampling.steps, STEPS)
     sampling = recipe.sampling.replace(steps=steps)
     volumes = dataset.in_voxels()
@@ -38,14 +39,14 @@ def preview(
         if recipe.inputs:
             batch = Batch.of([volumes[column * len(volumes) // COLUMNS, 0]])
             values = batch.values
-            real.append(recipe.preprocess.restore(batch.volume[0], placement))
+            real.append(preprocess.restore(batch.volume[0], placement))
             labels.append(batch.ids[0])
         else:
             values = {n: torch.tensor([v]) for n, v in wanted(recipe, column).items()}
             labels.append(_label(recipe, column))
         with engine.autocast():
             volume = generator.sample(values, [column], sampling)
-        made.append(recipe.preprocess.restore(volume[0].cpu(), placement))
+        made.append(preprocess.restore(volume[0].cpu(), placement))
     both = [f"{label}, real" for label in labels] if real else []
     labels = both + labels
     montage(real + made, path, labels=labels, title=title, window=(0.0, 1.0), columns=COLUMNS)

@@ -53,7 +53,8 @@ def draw(
     """Writes the middle planes of up to four volumes, below them what comes back, below that the
     difference, four times as large, grey where there is none. False where a stop is asked."""
     assert recipe.template is not None
-    placement = recipe.preprocess.place(recipe.template)
+    preprocess = recipe.preprocess.shown()
+    placement = preprocess.place(recipe.template)
     low, high = recipe.preprocess.intensity.range
     count = min(COLUMNS, len(dataset))
     rows: list[list[Volume]] = [[], [], []]
@@ -66,8 +67,7 @@ def draw(
         with engine.autocast():
             made = module.reconstruct(batch.volume.to(engine.device)).float().cpu()
         real, back = (
-            recipe.preprocess.restore(x[0].clamp(low, high), placement)
-            for x in (batch.volume, made)
+            preprocess.restore(x[0].clamp(low, high), placement) for x in (batch.volume, made)
         )
         apart = 0.5 + GAIN * (back.data - real.data)
         for row, volume in zip(rows, (real, back, Volume(apart, real.affine)), strict=True):

@@ -15,7 +15,6 @@ from brainweave.compression import AutoencoderRecipe
 from brainweave.data.cohort import Cohort
 from brainweave.data.files import sweep, write_json
 from brainweave.data.seeds import derive
-from brainweave.data.tensors import content_hash
 from brainweave.errors import CheckpointError, Interrupted, RecipeError
 from brainweave.generator import Generator
 from brainweave.latent_folder import require
@@ -172,10 +171,10 @@ def _place(recipe: Plan, folder: Path, latents: Path | None) -> Path:
         if latents is not None:
             raise RecipeError(f"latents={latents}: {recipe.name} does not work on latents")
         return folder / CACHE
-    content_hash(space.weights)  # that they are there
+    space.require()
     if latents is None:
         return folder / CACHE
-    require(latents, space)
+    require(latents, space, recipe.preprocess)
     return latents
 
 

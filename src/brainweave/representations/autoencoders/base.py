@@ -57,6 +57,7 @@ class Autoencoder(nn.Module, ABC):
     """
 
     config: AutoencoderConfig
+    blend: bool = True  # whether blended tiles may stand in where nothing exact fits
 
     def encode(self, x: Volumes, *, memory: int = 0) -> tuple[Latents, Latents]:
         """mu and sigma. Raises ShapeError for another number of channels."""
@@ -86,7 +87,7 @@ class Autoencoder(nn.Module, ABC):
             raise ShapeError(f"latents of volumes of {whole} voxels cannot become {shape}")
         return self.volumes(z, memory)[:, :, :i, :j, :k]
 
-    def reconstruct(self, x: Volumes, *, memory: int = 0) -> Volumes:
+    def reconstruct(self, x: Volumes, *, memory: int = 0) -> Float[Tensor, "b _ i j k"]:
         """Volumes through their mu and back, in their own shape."""
         i, j, k = x.shape[2:]
         return self.decode(self.encode(x, memory=memory)[0], shape=(i, j, k), memory=memory)

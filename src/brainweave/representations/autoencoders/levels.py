@@ -154,7 +154,7 @@ class LevelsAutoencoder(Autoencoder, ABC):
             ways = [slices]
         elif memory and not wanted and not torch.compiler.is_compiling():
             ways = [plain, slices]
-        return within(x, memory, ways, halo=None, scale=scale)
+        return within(x, memory, ways, halo=None, scale=scale, blend=self.blend)
 
 
 def _room(

@@ -40,12 +40,19 @@ class Way(NamedTuple):
 
 
 def within(
-    x: Volumes, memory: int, ways: Sequence[Way], *, halo: Shape | None, scale: Scale
+    x: Volumes,
+    memory: int,
+    ways: Sequence[Way],
+    *,
+    halo: Shape | None,
+    scale: Scale,
+    blend: bool = True,
 ) -> Volumes:
     """The first way that keeps to `memory` bytes, volume after volume; if there is none, tiles of
     the last: exact ones if the `halo` is known, else blended ones. 0: the first way, unbounded.
 
-    Raises ShapeError if not even the smallest tile fits.
+    Raises ShapeError if not even the smallest tile fits, or only blended ones would and they are
+    not to `blend`.
     """
     if not memory:
         return ways[0].run(x)
@@ -54,6 +61,11 @@ def within(
     if (way := next(fitting, None)) is not None:
         return torch.cat([way.run(volume) for volume in x.split(1)])
     run, needs = ways[-1]
+    if halo is None and not blend:
+        raise ShapeError(
+            f"nothing exact fits into {memory / 2**30:.2f} GiB for a volume of {i} x {j} x {k}, as "
+            f"norms are over whole volumes; {needs((i, j, k)) / 2**30:.2f} GiB are needed"
+        )
     tile = _fitting((i, j, k), memory, needs, halo=halo, scale=scale)
     if halo is not None:
         return torch.cat([tiled(run, v, tile=tile, halo=halo, scale=scale) for v in x.split(1)])
