@@ -90,7 +90,8 @@ def test_a_run_on_images_resumes_exactly(run: Path, contrasts: Cohort, tmp_path:
 
 def test_offsets_are_measured_before_the_first_step(contrasts: Cohort, tmp_path: Path) -> None:
     path = FrequencyAdaptive(strength=0.5)
-    recipe = any_to_any().replace(process=Process(path=path, prediction="velocity"))
+    process = Process(path=path, prediction="velocity")
+    recipe = any_to_any().replace(process=process, sampling=Sampling(steps=1))
     train(recipe, contrasts, tmp_path / "run", device="cpu", show=False)
     found = Generator.load(tmp_path / "run").recipe.process.path
     assert isinstance(found, FrequencyAdaptive)
@@ -157,8 +158,9 @@ def test_tuned_grids_survive_the_same_command(run: Path, contrasts: Cohort) -> N
 
 
 def test_offsets_that_are_given_are_compared(contrasts: Cohort, tmp_path: Path) -> None:
+    base = any_to_any().replace(sampling=Sampling(steps=1, mirror=False), process=Process())
     recipes = [
-        any_to_any().replace(process=Process(path=FrequencyAdaptive(offsets=(offset,) * 8)))
+        base.replace(process=Process(path=FrequencyAdaptive(offsets=(offset,) * 8)))
         for offset in (0.0, 3.0)
     ]
     train(recipes[0], contrasts, tmp_path / "run", device="cpu", show=False)
