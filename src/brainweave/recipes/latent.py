@@ -207,7 +207,7 @@ def _metadata(schema: Path | None) -> tuple[Covariate, ...]:
 
 
 def _small(autoencoder: Path | None, recipe: Recipe) -> Recipe:
-    """A network and a training for latents of some 20 x 24 x 20 on two CPU cores in an hour."""
+    """A network and a training for latents of some 20 x 24 x 20 on a CPU."""
     network = recipe.network.replace(
         width=64, multipliers=(1, 2, 2), attention_levels=(2,), blocks=1, heads=4, groups=16
     )

@@ -4,13 +4,14 @@ import itertools
 
 import pytest
 import torch
-from torch import Tensor, nn
+from exactly import built, near, volume
+from torch import nn
 
 from brainweave import lean
 from brainweave.cost import Live
 from brainweave.errors import RecipeError, ShapeError
 from brainweave.part import from_dict, to_dict
-from brainweave.representations.autoencoders import AutoencoderKL, AutoencoderKLConfig, tiles
+from brainweave.representations.autoencoders import AutoencoderKLConfig, tiles
 from brainweave.representations.autoencoders.blocks import Attention, Down, Up
 from brainweave.representations.autoencoders.streams import Room
 
@@ -28,20 +29,6 @@ CONFIGS = {
     "in pairs of slices": SMALL.replace(widths=(32, 32), groups=32),
 }
 every = pytest.mark.parametrize("name", CONFIGS)
-
-
-def built(config: AutoencoderKLConfig) -> AutoencoderKL:
-    torch.manual_seed(0)
-    return config.build().double().eval().requires_grad_(False)
-
-
-def volume(*shape: int, kind: torch.dtype = torch.float64) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=kind)
-
-
-def near(found: Tensor, expected: Tensor, tolerance: float = 1e-12) -> None:
-    scale = float(expected.detach().abs().max())
-    torch.testing.assert_close(found, expected, rtol=0, atol=tolerance * scale)
 
 
 # As a value

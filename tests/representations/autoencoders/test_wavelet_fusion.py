@@ -2,13 +2,14 @@
 
 import pytest
 import torch
+from exactly import built, near, volume
 from torch import Tensor
 
 from brainweave import lean
 from brainweave.cost import Live
 from brainweave.errors import RecipeError
 from brainweave.part import from_dict, to_dict
-from brainweave.representations.autoencoders import WaveletFusion, WaveletFusionConfig
+from brainweave.representations.autoencoders import WaveletFusionConfig
 from brainweave.representations.autoencoders.streams import Room
 from brainweave.representations.autoencoders.wavelet_fusion import ORDER
 from brainweave.representations.haar import SUBBANDS, analyse
@@ -24,20 +25,6 @@ CONFIGS = {
     "rounded": SMALL.replace(haar_gain=0.3536),
 }
 every = pytest.mark.parametrize("name", CONFIGS)
-
-
-def built(config: WaveletFusionConfig) -> WaveletFusion:
-    torch.manual_seed(0)
-    return config.build().double().eval().requires_grad_(False)
-
-
-def volume(*shape: int, kind: torch.dtype = torch.float64) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=kind)
-
-
-def near(found: Tensor, expected: Tensor) -> None:
-    scale = float(expected.detach().abs().max())
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12 * scale)
 
 
 @every
