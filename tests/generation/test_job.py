@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from brainweave.conditions import Category
+from brainweave.data.intensity import Fixed
 from brainweave.data.table import read_table
 from brainweave.data.volume import Volume, read_grid
 from brainweave.errors import OutputError, RecipeError
@@ -338,3 +340,27 @@ def test_a_target_with_underscores_leaves_names_whole(
     own = randomised(tiny_recipe.replace(target="my_own"))
     Job(own, "abc", PLAN[:1], tmp_path, Options(QUICK)).run()
     assert read_table(tmp_path / "participants.tsv").column("participant_id") == ["young"]
+
+
+def test_a_model_without_conditions_makes_volumes(
+    tiny_recipe: Recipe, randomised: Callable[[Recipe], Generator], tmp_path: Path
+) -> None:
+    free = randomised(tiny_recipe.replace(conditions=()))
+    items = [Item("one", 1, {}), Item("two", 2, {})]
+    paths = Job(free, "w", items, tmp_path / "out", Options(Sampling(steps=2))).run()
+    assert [path.name for path in paths] == ["one_T1w.nii.gz", "two_T1w.nii.gz"]
+
+
+def test_ct_is_written_in_hounsfield_units(
+    tiny_recipe: Recipe, randomised: Callable[[Recipe], Generator], tmp_path: Path
+) -> None:
+    hounsfield = Fixed(source_low=-1000, source_high=2000)
+    preprocess = tiny_recipe.preprocess.replace(intensities={"ct": hounsfield})
+    names = Category(name="modality", values=("t1w", "ct"))
+    recipe = tiny_recipe.replace(conditions=(names,), target="modality", preprocess=preprocess)
+    items = [Item(name, 1, {"modality": (place,)}) for name, place in (("a", 0.0), ("b", 1.0))]
+    options = Options(Sampling(steps=2))
+    mr, ct = Job(randomised(recipe), "w", items, tmp_path / "out", options).run()
+    assert 0 <= float(Volume.load(mr).data.min()) <= float(Volume.load(mr).data.max()) <= 1
+    assert float(Volume.load(ct).data.min()) < -500
+    assert float(Volume.load(ct).data.max()) > 100

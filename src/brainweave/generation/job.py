@@ -98,9 +98,12 @@ class Job:
 
     def path(self, item: Item) -> Path:
         """Where an item's volume lies."""
+        return self.folder / f"{item.name}{_ending(self._target(item))}"
+
+    def _target(self, item: Item) -> str:
+        """The modality that it is to be."""
         values = self._values([item])
-        target = self.recipe.asked(values)[0] if values else self.recipe.target
-        return self.folder / f"{item.name}{_ending(target)}"
+        return self.recipe.asked(values)[0] if values else self.recipe.targets[0]
 
     def _stem(self, path: Path) -> str:
         """A volume's name without what the names of all end in."""
@@ -139,17 +142,15 @@ class Job:
         }
 
     def _make(self, batch: Sequence[Item], step: Callable[[], None]) -> None:
-        values = self._values(batch)
         volumes = self.generator.sample(
-            values,
+            self._values(batch),
             [item.seed for item in batch],
             self.options.sampling,
             listen=self.options.listen,
             progress=step,
         )
-        asked = self.recipe.asked(values)
-        for item, target, volume in zip(batch, asked, volumes.cpu(), strict=True):
-            preprocess, placement = self.places[target]
+        for item, volume in zip(batch, volumes.cpu(), strict=True):
+            preprocess, placement = self.places[self._target(item)]
             restored = preprocess.restore(volume, placement)
             # the sidecar first: a volume without one would not be known as ours
             write_json(sidecar(self.path(item)), self._provenance(item))
