@@ -11,7 +11,7 @@ app = typer.Typer()
 Model = Annotated[Path, typer.Argument(help="The folder of an autoencoder.")]
 Data = Annotated[Path, typer.Argument(help="A cohort; cohort.csv:split=val is a part of one.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; found by itself.")]
-Memory = Annotated[float, typer.Option(help="GiB that a pass may take; 0: no bound.")]
+Memory = Annotated[float, typer.Option(min=0, help="GiB that a pass may take; 0: no bound.")]
 GIB = 2**30
 
 
