@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from brainweave.data.files import atomic
 from brainweave.data.volume import Volume
 
+_GAIN = 4.0  # by which differences are shown
 _MARGIN, _LINE = 6, 16  # pixels
 _LONGEST = 160  # pixels along the longest axis, at least: for the eye
 _FONT = ImageFont.load_default(12)
@@ -29,6 +30,22 @@ def montage(
     picture = sheet(volumes, labels=labels, title=title, window=window, columns=columns)
     with atomic(path) as temporary:
         picture.save(temporary, format="PNG")
+
+
+def round_trips(
+    pairs: Sequence[tuple[str, Volume, Volume]], path: Path, *, title: str = ""
+) -> None:
+    """Writes volumes from 0 to 1, below each what comes back of it, below that the difference, four
+    times as large, grey where there is none."""
+    rows: list[list[Volume]] = [[], [], []]
+    for _, real, back in pairs:
+        apart = Volume(0.5 + _GAIN * (back.data - real.data), real.affine)
+        for row, volume in zip(rows, (real, back, apart), strict=True):
+            row.append(volume)
+    names = [name for name, _, _ in pairs]
+    below = [word for word in ("returned", f"difference x {_GAIN:g}") for _ in pairs]
+    volumes = [volume for row in rows for volume in row]
+    montage(volumes, path, labels=names + below, title=title, window=(0.0, 1.0), columns=len(pairs))
 
 
 def sheet(

@@ -1,6 +1,6 @@
 """`brainweave doctor`: whether the latents of an autoencoder are fit to be modelled."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from brainweave.data.cohort import Cohort
 from brainweave.data.files import write_json
-from brainweave.data.montage import montage
+from brainweave.data.montage import round_trips
 from brainweave.data.volume import Volume
 from brainweave.device import usable
 from brainweave.errors import CohortError
@@ -186,14 +186,11 @@ def _trips(
 def _draw(
     pictures: Sequence[tuple[str, Tensor, Tensor]], scale: tuple[float, float], path: Path
 ) -> None:
-    """Real volumes, below them what comes back, below that four times the difference."""
+    """Volumes and what comes back of them, on the grid that the autoencoder sees."""
     low, high = scale
-    rows: Mapping[str, list[Tensor]] = {"real": [], "returned": [], "difference x 4": []}
-    for _, volume, made in pictures:
-        real, back = ((x[0] - low) / (high - low) for x in (volume, made))
-        for row, shown in zip(rows.values(), (real, back, 0.5 + 4 * (back - real)), strict=True):
-            row.append(shown)
     affine = torch.eye(4, dtype=torch.float64).numpy()
-    volumes = [Volume(x, affine) for row in rows.values() for x in row]
-    labels = [f"{name} {row}" if row == "real" else row for row in rows for name, _, _ in pictures]
-    montage(volumes, path, labels=labels, window=(0.0, 1.0), columns=len(pictures))
+    pairs = []
+    for name, *both in pictures:
+        real, back = (Volume((x[0] - low) / (high - low), affine) for x in both)
+        pairs.append((name, real, back))
+    round_trips(pairs, path)

@@ -8,14 +8,13 @@ from torch import Tensor
 
 from brainweave.compression import AutoencoderRecipe
 from brainweave.data.dataset import Batch, VolumeDataset
-from brainweave.data.montage import montage
+from brainweave.data.montage import round_trips
 from brainweave.data.volume import Volume
 from brainweave.representations.autoencoders import Autoencoder
 from brainweave.training.engine import Engine
 from brainweave.training.validation import means
 
 COLUMNS = 4
-GAIN = 4.0  # by which differences are shown
 
 
 def errors(
@@ -57,8 +56,7 @@ def draw(
     placement = preprocess.place(recipe.template)
     low, high = recipe.preprocess.intensity.range
     count = min(COLUMNS, len(dataset))
-    rows: list[list[Volume]] = [[], [], []]
-    names = []
+    pairs: list[tuple[str, Volume, Volume]] = []
     for column in range(count):
         if engine.stop_requested:
             return False
@@ -69,11 +67,6 @@ def draw(
         real, back = (
             preprocess.restore(x[0].clamp(low, high), placement) for x in (batch.volume, made)
         )
-        apart = 0.5 + GAIN * (back.data - real.data)
-        for row, volume in zip(rows, (real, back, Volume(apart, real.affine)), strict=True):
-            row.append(volume)
-        names.append(f"{batch.ids[0]} {dataset.volumes[index][1]}")
-    labels = [*names, *["reconstructed"] * count, *[f"difference x {GAIN:g}"] * count]
-    shown = [volume for row in rows for volume in row]
-    montage(shown, path, labels=labels, title=title, window=(0.0, 1.0), columns=count)
+        pairs.append((f"{batch.ids[0]} {dataset.volumes[index][1]}", real, back))
+    round_trips(pairs, path, title=title)
     return True
