@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from brainweave.conditions import Images
-from brainweave.conditions.regression import Regression
+from brainweave.conditions.regression import LEAST, Regression
 from brainweave.errors import RecipeError
 
 NAMES = ("t1w", "t1c", "t2w", "flair")
@@ -35,7 +35,7 @@ def named(subjects: list[dict[str, Tensor]]) -> list[tuple[str, dict[str, Tensor
     return [(f"person-{index}", volumes) for index, volumes in enumerate(subjects)]
 
 
-PLAIN = Regression(levels=0, ridge=1e-9, folds=1)
+PLAIN = Regression(levels=0, ranks=False, rounds=0, ridge=1e-9, folds=1)
 FITTED = PLAIN.fit(named(SUBJECTS), NAMES, NAMES)
 WIDE = Regression(levels=2, folds=1).fit(named(SUBJECTS), NAMES, NAMES)
 
@@ -187,23 +187,68 @@ def test_the_guess_of_wide_regressors_is_their_written_out_sum() -> None:
     assert WIDE.fits is not None
     fit = next(f for f in WIDE.fits if (f.target, f.images) == ("flair", ("t1w", "t2w")))
     images = torch.cat([new["t1w"], new["t2w"]])
-    terms = WIDE._terms(images).flatten(1)
-    assert len(terms) == 2 + 2 * 3
+    terms, head = WIDE._terms(images)
+    assert len(terms) == 2 + 2 + 2 * 5
+    assert torch.equal(head, (images > 0).any(0))
     by_hand = np.array(fit.coefficients) @ columns(list(terms.numpy())).T
-    head = (images > 0).any(0).ravel().numpy()
     gone = {name: v if name in fit.images else v * torch.nan for name, v in new.items()}
-    expected = np.where(head, np.clip(by_hand, 0, 1), 0)
-    np.testing.assert_allclose(WIDE(gone, "flair").ravel(), expected, atol=1e-5)
+    guess = WIDE(gone, "flair")[0]
+    np.testing.assert_allclose(guess[head], np.clip(by_hand, 0, 1), atol=1e-5)
+    assert not guess[~head].any()
 
 
-def test_shares_of_head_are_1_inside_and_0_outside() -> None:
-    image = torch.zeros(1, 32, 32, 32)
-    image[:, 8:24, 8:24, 8:24] = 0.5
-    terms = Regression(levels=2)._terms(image)
-    means, shares = terms[[1, 3]], terms[[2, 4]]
-    torch.testing.assert_close(shares[:, 16, 16, 16], torch.ones(2))
-    assert not shares[:, 0, 0, 0].any()
-    torch.testing.assert_close(means[:, 16, 16, 16], torch.full((2,), 0.5))
+def test_terms_are_ranks_and_means_deviations_and_shares_of_what_is_around() -> None:
+    image = torch.zeros(1, 40, 40, 40)
+    image[:, 4:36, 4:36, 4:36] = 0.5
+    image[:, 4:20, 4:36, 4:36] = 0.1
+    terms, head = Regression(levels=2)._terms(image)
+    value, rank, *scales = torch.zeros(8, 40, 40, 40).masked_scatter(head, terms)
+    assert torch.equal(value, image[0])
+    for place, expected in ((12, 0.25), (28, 0.75)):  # two halves of one value each
+        assert float(rank[place, 20, 20]) == expected
+    for mean, deviation, share in (scales[:3], scales[3:]):
+        torch.testing.assert_close(mean[28, 20, 20], torch.tensor(0.5))
+        torch.testing.assert_close(deviation[28, 20, 20], torch.tensor(LEAST), rtol=1e-3, atol=0)
+        torch.testing.assert_close(share[28, 20, 20], torch.tensor(1.0))
+        assert float(deviation[20, 20, 20]) > 0.1
+        assert float(share[4, 20, 20]) < 0.9
+
+
+def test_ranks_do_not_see_how_bright_an_image_is() -> None:
+    """A target that goes with ranks is found in an image of another brightness."""
+    drawn = [torch.rand(1, 12, 10, 8, generator=torch.Generator().manual_seed(n)) for n in range(3)]
+    subjects = [
+        {"t1w": 0.9 * factor * image + 0.05, "t2w": image}
+        for factor, image in zip((1.0, 0.7, 0.3), drawn, strict=True)
+    ]
+    errors = []
+    for ranks in (False, True):
+        regression = Regression(levels=0, ranks=ranks, folds=1)
+        fitted = regression.fit(named(subjects[:2]), ("t2w",), ("t1w",))
+        errors.append(float((fitted(subjects[2], "t2w") - subjects[2]["t2w"]).square().mean()))
+    assert errors[1] < 0.2 * errors[0]
+
+
+def test_rounds_lower_the_mean_error_in_decibel() -> None:
+    """The first order of the mean of logs is least squares with weights 1 / error."""
+    persons = named(
+        [{**s, "t1w": s["t1w"] * f} for s, f in zip(SUBJECTS, (1, 0.9, 0.3), strict=True)]
+    )
+    means = []
+    for rounds in (0, 1, 20):
+        regression = PLAIN.replace(rounds=rounds).fit(persons, ("flair",), ("t1w",))
+        errors = [
+            (regression(s, "flair") - s["flair"]).square().sum() / (s["flair"] > 0).sum()
+            for _, s in persons
+        ]
+        means.append(float(torch.stack(errors).log10().mean()))
+    assert means[0] > means[1] > means[2]
+
+
+def test_fits_of_other_regressors_are_refused() -> None:
+    assert FITTED.fits is not None
+    with pytest.raises(RecipeError, match="has 3 coefficients where 6 are needed"):
+        FITTED.replace(ranks=True)
 
 
 def test_the_guess_in_training_is_one_that_the_person_had_no_part_in() -> None:

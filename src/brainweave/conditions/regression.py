@@ -6,8 +6,8 @@ from itertools import combinations
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
-from pydantic import Field
+from jaxtyping import Bool, Float
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from brainweave.data.seeds import derive
@@ -15,8 +15,11 @@ from brainweave.errors import RecipeError
 from brainweave.part import Part
 
 Volumes = Mapping[str, Tensor]  # by modality, [1 i j k] in [0, 1], NaN where missing
-VOXELS = 30_000  # of a subject that are looked at, evenly over its head
+Normal = tuple[Tensor, Tensor, Tensor]  # mean x x', x y and y y of a person
+VOXELS = 12_000  # of a subject that are looked at, evenly over its head
 EMPTY = 1e-3  # a mean over less head than this is none
+SMALLEST = 1e-4  # mean squared error of a person: 40 dB
+LEAST = 0.01  # of a deviation, so that its root is smooth
 
 
 class Fit(Part):
@@ -34,19 +37,39 @@ class Fit(Part):
 class Regression(Part):
     """Least squares for every target and every subset of images, inside the head.
 
-    Regressors are a constant, the images, their means over the head around a voxel at `levels`
-    scales (each twice as wide), the share of head around it at these scales, and all products of
-    two of these. With `levels` 0 it is the quadratic regression that BraTS floors are told by.
-    The head is where any of the images is above 0. ridge: of the mean square of each regressor.
+    Regressors are a constant, the images, their ranks in the head (the share of it that is
+    darker), their means and standard deviations over the head around a voxel at `levels` scales
+    (each twice as wide), the share of head around it at these scales, and all products of two of
+    these. With `levels` 0, without `ranks` and `rounds` it is the quadratic regression that BraTS
+    floors are told by. The head is where any of the images is above 0.
+
+    rounds: least squares again so often, each person counted by the inverse of its squared error,
+        so that the mean over persons of the error in dB falls.
+    ridge: of the mean square of each regressor.
     folds: a network that starts from the guess is trained on guesses that its subject had no part
         in, as it will see them later: persons are shared out over so many, by their ids (1: not).
     fits: None until `fit`.
     """
 
     levels: int = Field(default=4, ge=0, le=8)
-    ridge: float = Field(default=1e-4, gt=0)
+    ranks: bool = True
+    rounds: int = Field(default=1, ge=0)
+    ridge: float = Field(default=2e-3, gt=0)
     folds: int = Field(default=4, ge=1)
     fits: tuple[Fit, ...] | None = None
+
+    @model_validator(mode="after")
+    def _fits_these_terms(self) -> "Regression":
+        for fit in self.fits or ():
+            count = len(self._owners(len(fit.images)))
+            needed = (count + 1) * (count + 2) // 2
+            if len(fit.coefficients) != needed:
+                raise ValueError(
+                    f"the fit of {fit.target} from {', '.join(fit.images)} has "
+                    f"{len(fit.coefficients)} coefficients where {needed} are needed: it was made "
+                    "with other regressors; train again"
+                )
+        return self
 
     def fold(self, person: str) -> int:
         """Of a person."""
@@ -95,34 +118,49 @@ class Regression(Part):
         fit = by_fold.get(without, by_fold[None])
         images = torch.cat([volumes[name] for name in fit.images]).float()
         with torch.autocast(images.device.type, enabled=False):
-            terms = self._terms(images).flatten(1)
-            guess = _quadratic(terms, terms.new_tensor(fit.coefficients))
-        head = (images > 0).any(0, keepdim=True)
-        return torch.where(head, guess.reshape(head.shape).clamp(0, 1), 0.0)
+            terms, head = self._terms(images)
+            guess = torch.zeros_like(images[:1])
+            guess[0, head] = _quadratic(terms, terms.new_tensor(fit.coefficients)).clamp(0, 1)
+        return guess
 
     def unfitted(self) -> "Regression":
         """Without its fits."""
         return self.replace(fits=None)
 
-    def _terms(self, images: Float[Tensor, "n i j k"]) -> Float[Tensor, "f i j k"]:
-        """The images, then at every scale their means around each voxel and the share of head."""
-        found, (i, j, k) = [images], images.shape[1:]
-        head = (images > 0).any(0, keepdim=True).to(images)
-        margins = [-edge % 2 ** max(self.levels - 1, 0) for edge in (i, j, k)]
+    def _terms(
+        self, images: Float[Tensor, "n i j k"]
+    ) -> tuple[Float[Tensor, "f v"], Bool[Tensor, "i j k"]]:
+        """Of every voxel of the head, in the order of `_owners`; the head."""
+        count, size = len(images), images.shape[1:]
+        head = (images > 0).any(0)
+        found = [images[:, head]]
+        if self.ranks:
+            found.append(torch.stack([_ranks(values) for values in found[0]]))
+        margins = [-edge % 2 ** max(self.levels - 1, 0) for edge in size]
         before = [margin // 2 for margin in margins]
         sides = zip(reversed(before), reversed(margins), strict=True)  # the last axis first
         padding = [width for low, margin in sides for width in (low, margin - low)]
-        x = F.pad(torch.cat([images * head, head])[None], padding)
-        size = x.shape[2:]
-        inner = [slice(low, low + edge) for low, edge in zip(before, (i, j, k), strict=True)]
+        inside = images * head
+        x = F.pad(torch.cat([inside, inside.square(), head[None]])[None], padding)
+        whole = x.shape[2:]
+        i, j, k = (slice(low, low + edge) for low, edge in zip(before, size, strict=True))
         for level in range(self.levels):
             x = _smoothed(x)
-            full = F.interpolate(x, size=size, mode="trilinear")[0] if level else x[0]
-            full = full[:, inner[0], inner[1], inner[2]]
-            found += [full[:-1] / full[-1:].clamp(min=EMPTY), full[-1:]]
+            full = F.interpolate(x, size=whole, mode="trilinear")[0] if level else x[0]
+            sums = full[:, i, j, k][:, head]
+            mean, square = (sums[:-1] / sums[-1:].clamp(min=EMPTY)).split(count)
+            deviation = ((square - mean.square()).clamp(min=0) + LEAST**2).sqrt()
+            found += [mean, deviation, sums[-1:]]
             halves = tuple(2 if edge > 1 else 1 for edge in x.shape[2:])
             x = F.avg_pool3d(x, halves, ceil_mode=True, count_include_pad=False)
-        return torch.cat(found)
+        return torch.cat(found), head
+
+    def _owners(self, count: int) -> list[int | None]:
+        """Which of so many images each term is of: the images, their ranks, then at every scale
+        their means and deviations, and the share of head, which is of none."""
+        images = list(range(count))
+        scale = [*images, *images, None]
+        return [*images, *(images if self.ranks else ()), *scale * self.levels]
 
     def _moments(self, volumes: Volumes, names: Sequence[str], target: str) -> dict[str, Tensor]:
         """Mean products of all regressors over the head of a subject; which images it has.
@@ -133,7 +171,7 @@ class Regression(Part):
         shown = shown.nan_to_num(0.0)
         others = [index for index, name in enumerate(names) if name != target]
         head = (shown[others] > 0).any(0)
-        terms = self._terms(shown * head)[:, head]
+        terms, _ = self._terms(shown * head)
         if not terms.shape[1]:
             there = torch.zeros_like(there)  # an empty head says nothing
         terms = terms[:, :: max(1, terms.shape[1] // VOXELS)].double()
@@ -150,36 +188,43 @@ class Regression(Part):
         """One target from one set of images: on all that have them, then on all but each fold."""
         needed = [names.index(name) for name in (*images, target)]
         usable = [(fold, m["mean"]) for fold, m in moments if bool(m["there"][needed].all())]
-        own, wanted, fits = self._places(names, images), 1 + names.index(target), []
+        own, squared = self._places(names, images, names.index(target))
+        wanted, fits = 1 + names.index(target), list[Fit]()
         for without in (None, *range(self.folds if self.folds > 1 else 0)):
             rest = [mean for fold, mean in usable if fold != without]
             if not rest or (without is not None and len(rest) == len(usable)):
                 continue
-            total = torch.stack(rest).mean(0)
-            weights = self._solved(total[own][:, own], total[own, wanted])
+            normal = [(m[own][:, own], m[own, wanted], m[0, squared]) for m in rest]
+            weights = self._solved(normal)
             fits.append(Fit(without=without, target=target, images=images, coefficients=weights))
         return fits
 
-    def _solved(self, left: Float[Tensor, "r r"], right: Float[Tensor, "r"]) -> tuple[float, ...]:
+    def _solved(self, normal: Sequence[Normal]) -> tuple[float, ...]:
         """The coefficients, rounded so that they are short to write down."""
-        penalty = (self.ridge * left.diagonal()).clamp(min=1e-12)
-        penalty[0] = 0  # the constant
-        weights = torch.linalg.solve(left + penalty.diag(), right)
+        share = torch.ones(len(normal), dtype=torch.float64)
+        left, right, square = (torch.stack(each) for each in zip(*normal, strict=True))
+        for _ in range(1 + self.rounds):
+            share = share / share.sum()
+            total = torch.tensordot(share, left, 1)
+            penalty = (self.ridge * total.diagonal()).clamp(min=1e-12)
+            penalty[0] = 0  # the constant
+            weights = torch.linalg.solve(total + penalty.diag(), share @ right)
+            error = square - 2 * right @ weights + left @ weights @ weights
+            share = 1 / error.clamp(min=SMALLEST)
         return tuple(float(f"{weight:.7g}") for weight in weights.tolist())
 
-    def _places(self, names: Sequence[str], images: Sequence[str]) -> list[int]:
-        """Where the regressors of `images` stand among those of `names`."""
-        per = [names.index(name) for name in images]
-        block = len(names) + 1
-        terms = list(per)
-        for level in range(self.levels):
-            start = len(names) + level * block
-            terms += [*(start + place for place in per), start + len(names)]
-        count = len(names) + self.levels * block
+    def _places(
+        self, names: Sequence[str], images: Sequence[str], target: int
+    ) -> tuple[list[int], int]:
+        """Where the regressors of `images` are among those of `names`, and the target's square."""
+        per = {names.index(name) for name in images}
+        owners = self._owners(len(names))
+        terms = [place for place, owner in enumerate(owners) if owner is None or owner in per]
+        count = len(owners)
         pairs = torch.triu_indices(count, count).T.tolist()
-        place = {(i, j): index for index, (i, j) in enumerate(pairs)}
-        products = [(terms[i], terms[j]) for i in range(len(terms)) for j in range(i, len(terms))]
-        return [0, *(1 + t for t in terms), *(1 + count + place[min(p), max(p)] for p in products)]
+        place = {(i, j): 1 + count + index for index, (i, j) in enumerate(pairs)}
+        products = [place[i, j] for at, i in enumerate(terms) for j in terms[at:]]
+        return [0, *(1 + term for term in terms), *products], place[target, target]
 
 
 def _chosen(names: Sequence[str], some: set[str], size: int) -> list[tuple[str, ...]]:
@@ -200,6 +245,13 @@ def _quadratic(terms: Float[Tensor, "f v"], weights: Float[Tensor, "r"]) -> Floa
     i, j = torch.triu_indices(count, count)
     matrix[i, j] = weights[1 + count :]
     return weights[0] + ((weights[1 : 1 + count, None] + matrix @ terms) * terms).sum(0)
+
+
+def _ranks(values: Float[Tensor, "v"]) -> Float[Tensor, "v"]:
+    """The share of them that is less, equal ones by half."""
+    ordered = values.sort().values
+    less = torch.searchsorted(ordered, values)
+    return (less + torch.searchsorted(ordered, values, right=True)) / (2 * max(1, len(values)))
 
 
 def _smoothed(x: Float[Tensor, "1 c i j k"]) -> Float[Tensor, "1 c i j k"]:

@@ -209,7 +209,13 @@ def _metadata(schema: Path | None) -> tuple[Covariate, ...]:
 def _small(autoencoder: Path | None, recipe: Recipe) -> Recipe:
     """A network and a training for latents of some 20 x 24 x 20 on a CPU."""
     network = recipe.network.replace(
-        width=64, multipliers=(1, 2, 2), attention_levels=(2,), blocks=1, heads=4, groups=16
+        width=64,
+        multipliers=(1, 2, 2),
+        attention_levels=(2,),
+        blocks=1,
+        heads=4,
+        groups=16,
+        positions=4,  # cohorts at 2 mm are in a standard space
     )
     training = recipe.training.replace(
         steps=6000, batch=4, lr=5e-4, lr_end=5e-6, warmup=100, ema=0.999, save_every=250
