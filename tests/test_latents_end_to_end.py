@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from brainweave.data.cohort import Cohort
@@ -82,6 +83,21 @@ def test_5_generate_a_modality_of_somebody(cli: Cli, home: Path) -> None:
     facts = json.loads(path.with_name(path.name.replace(".nii.gz", ".json")).read_text())
     assert facts["synthetic"] is True
     assert facts["conditions"]["modality"] == "t2w"
+
+
+def test_5_a_bound_of_memory_changes_no_volume(cli: Cli, home: Path) -> None:
+    words = ("generate", "run", "modality=t2w", "age=60", "sex=F", "--out", "bounded")
+    ended = cli(*words, "--memory", "0.0005", "--dtype", "float32")
+    assert ended.code != 0
+    assert "memory is bounded to 1 MiB; raise the bound" in ended.err
+    ended = cli(*words, "--memory", "0.003", "--dtype", "float32")
+    assert ended.code == 0, ended.err
+    ended = cli(*words[:-1], "unbounded", "--dtype", "float32")
+    assert ended.code == 0, ended.err
+    bounded, unbounded = (
+        Volume.load(next((home / name).glob("*.nii.gz"))).data for name in ("bounded", "unbounded")
+    )
+    torch.testing.assert_close(bounded, unbounded, rtol=0, atol=2e-5)
 
 
 def test_6_a_model_does_not_need_the_folder_that_it_was_trained_with(cli: Cli, home: Path) -> None:

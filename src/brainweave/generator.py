@@ -199,13 +199,17 @@ class Generator(nn.Module):
         return save_tensors(folder / WEIGHTS, state, facts)
 
     @classmethod
-    def load(cls, folder: Path, device: str | torch.device = "cpu") -> "Generator":
-        """A generator from its folder, verified by hash.
+    def load(
+        cls, folder: Path, device: str | torch.device = "cpu", *, memory: int = 0
+    ) -> "Generator":
+        """A generator from its folder, verified by hash. memory: a bound in bytes for what an
+        autoencoder keeps beside its input and output, 0: none; changes no volume (1e-5).
 
         Raises CheckpointError where a file is missing, damaged or does not match the other: of
         recipe.json only the name, source, target, training, sampling and licence may be edited.
         """
-        generator = cls(load_recipe(folder))
+        recipe = load_recipe(folder)
+        generator = cls(recipe.replace(representation=recipe.representation.within(memory)))
         state, facts = load_tensors(folder / WEIGHTS)
         try:
             generator.load_state_dict(state)

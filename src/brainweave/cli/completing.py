@@ -43,6 +43,7 @@ def complete(  # noqa: PLR0913 - one per option
     dtype: Annotated[str, typer.Option(help="int16 (with slope) or float32.")] = "int16",
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; found by itself.")] = None,
     precision: Annotated[str, typer.Option(help="float32 or bf16.")] = "float32",
+    memory: words.Memory = 0,
     then: Annotated[
         str | None,
         typer.Option(help='Run after each case: "segment {case}"; {input} is where it came from.'),
@@ -53,4 +54,5 @@ def complete(  # noqa: PLR0913 - one per option
     from brainweave.completion import Completion, complete
 
     told = {"match": tuple(match or ()), "only": tuple(filter(None, only.split(",")))}
-    complete(Completion(**{**request, **told, "times": words.times(times)}))
+    given = {"times": words.times(times), "memory": words.bytes_of(memory)}
+    complete(Completion(**{**request, **told, **given}))

@@ -11,8 +11,6 @@ app = typer.Typer()
 Model = Annotated[Path, typer.Argument(help="The folder of an autoencoder.")]
 Data = Annotated[Path, typer.Argument(help="A cohort; cohort.csv:split=val is a part of one.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; found by itself.")]
-Memory = Annotated[float, typer.Option(min=0, help="GiB that a pass may take; 0: no bound.")]
-GIB = 2**30
 
 
 @app.command(epilog="Example: brainweave encode runs/wfvae cohort.csv --out latents/")
@@ -24,14 +22,14 @@ def encode(
         str | None, typer.Option(help="Voxels of volumes, as 80,96,80; default: the autoencoder's.")
     ] = None,
     device: Device = None,
-    memory: Memory = 0,
+    memory: words.Memory = 0,
 ) -> None:
     """Keep a cohort's latents for training: train ... autoencoder=MODEL latents=OUT."""
     from brainweave.data.cohort import Cohort
     from brainweave.latents import encode
 
     edges = None if shape is None else words.edges(shape)
-    encode(model, Cohort.open(data), out, shape=edges, device=device, memory=int(memory * GIB))
+    encode(model, Cohort.open(data), out, shape=edges, device=device, memory=words.bytes_of(memory))
     typer.echo(f"{out}: brainweave train wfdm_plus autoencoder={model} latents={out} ... uses it")
 
 
@@ -43,10 +41,12 @@ def doctor(
         Path | None, typer.Option("--out", "-o", help="Folder for doctor.json and doctor.png.")
     ] = None,
     device: Device = None,
-    memory: Memory = 0,
+    memory: words.Memory = 0,
 ) -> None:
     """Say whether the latents of an autoencoder are fit to be modelled."""
     from brainweave.data.cohort import Cohort
     from brainweave.latents import doctor
 
-    typer.echo(str(doctor(model, Cohort.open(data), out, device=device, memory=int(memory * GIB))))
+    typer.echo(
+        str(doctor(model, Cohort.open(data), out, device=device, memory=words.bytes_of(memory)))
+    )

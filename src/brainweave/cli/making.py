@@ -83,6 +83,7 @@ def generate(  # noqa: PLR0913 - one per option
     dtype: Annotated[str, typer.Option(help="int16 (with slope) or float32.")] = "int16",
     shard: Annotated[str, typer.Option(help="i/n: this process makes every n-th volume.")] = "1/1",
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; found by itself.")] = None,
+    memory: words_of.Memory = 0,
 ) -> None:
     """Make volumes, with a sidecar each; run again and only what is missing is made."""
     request = locals()
@@ -90,7 +91,7 @@ def generate(  # noqa: PLR0913 - one per option
 
     scale, scales = words_of.guidance(guidance or [])
     given = {"times": words_of.times(times), "guidance": scale, "guidance_by": scales}
-    generate(Request(**{**request, **given}))
+    generate(Request(**{**request, **given, "memory": words_of.bytes_of(memory)}))
 
 
 @app.command(epilog="Example: brainweave recipes flowlet flowlet_plus")

@@ -1,8 +1,20 @@
 """What several commands read from a word of the command line."""
 
 from collections.abc import Sequence
+from typing import Annotated
+
+import typer
 
 from brainweave.errors import RecipeError
+
+Memory = Annotated[
+    float, typer.Option(min=0, help="GiB that an autoencoder's pass may take; 0: no bound.")
+]
+
+
+def bytes_of(memory: float) -> int:
+    """Of so many GiB."""
+    return int(memory * 2**30)
 
 
 def times(text: str | None) -> tuple[float, ...] | None:

@@ -43,6 +43,7 @@ class Completion:
     frame: str = "model"
     dtype: str = "int16"
     device: str | None = None
+    memory: int = 0
     precision: str = "float32"
     then: str | None = None
 
@@ -67,7 +68,7 @@ def complete(request: Completion) -> list[Path]:
     require_apart(request.out, request.input, found)
     require_own(request.out)
     likes = _likes(request.match, sorted({name for case in found for name in case.missing}))
-    generator = Generator.load(model, usable(request.device))
+    generator = Generator.load(model, usable(request.device), memory=request.memory)
     job = Job(generator, content_hash(model / WEIGHTS), found, request.out, options, likes)
     _tell(job, found)
     reporter = Reporter()

@@ -41,6 +41,7 @@ class Request:
     dtype: str = "int16"
     shard: str = "1/1"
     device: str | None = None
+    memory: int = 0
 
 
 def generate(request: Request) -> list[Path]:
@@ -53,7 +54,7 @@ def generate(request: Request) -> list[Path]:
     model = locate(words.pop(0) if words and "=" not in words[0] else None)
     recipe = load_recipe(model)
     items, options = _items(request, model, recipe, words), _options(request, recipe)
-    generator = Generator.load(model, usable(request.device))
+    generator = Generator.load(model, usable(request.device), memory=request.memory)
     job = Job(generator, content_hash(model / WEIGHTS), items, request.out, options)
     reporter = Reporter()
     try:

@@ -101,12 +101,12 @@ def doctor(
     subjects = Cohort([s for s in cohort if known & set(s.images)], cohort.source)
     if not subjects:
         raise CohortError(f"{cohort.source}: nobody has {' or '.join(recipe.targets)}")
-    dataset, space = recipe.dataset(subjects), latent(model)
+    dataset, space = recipe.dataset(subjects), latent(model).within(memory)
     seen, quality, lost = Moments(space.channels), [], torch.zeros(2, SCALES, dtype=torch.float64)
     pictures: list[tuple[str, Tensor, Tensor]] = []
     reporter = Reporter(quiet=not show)
     reporter.start("round trips", len(dataset))
-    for volume, made, prepared in _trips(space, dataset.made(), device, memory):
+    for volume, made, prepared in _trips(space, dataset.made(), device):
         seen.add(prepared)
         apart = (made - volume) / (space.high - space.low)
         quality.append(-10 * float(apart.square().mean().clamp_min(1e-12).log10()))
@@ -172,12 +172,12 @@ def energies(volume: Float[Tensor, "1 1 i j k"]) -> Float[Tensor, "s"]:
 
 
 def _trips(
-    space: Latent, volumes: Iterator[Tensor], device: str | None, memory: int
+    space: Latent, volumes: Iterator[Tensor], device: str | None
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Each volume, what comes back of it, and its latents."""
     place = usable(device)
     for volume in volumes:
-        prepared = space.prepare(volume.to(place), memory=memory)
+        prepared = space.prepare(volume.to(place))
         made = space.invert(space.transform(prepared)).cpu()
         i, j, k = volume.shape[2:]
         yield volume, made[:, :, :i, :j, :k].clamp(space.low, space.high), prepared.cpu()

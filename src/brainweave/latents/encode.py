@@ -34,7 +34,7 @@ def encode(
     Raises CheckpointError for a folder of another autoencoder's latents, CohortError where nobody
     has such a volume, VolumeError for one that is not sound.
     """
-    recipe, space = load_autoencoder_recipe(model), latent(model)
+    recipe, space = load_autoencoder_recipe(model), latent(model).within(memory)
     if shape is not None:
         recipe = recipe.replace(preprocess=recipe.preprocess.replace(shape=shape))
     require(out, space, recipe.preprocess, needed=False)
@@ -43,7 +43,7 @@ def encode(
     if not subjects:
         raise CohortError(f"{cohort.source}: nobody has {' or '.join(recipe.targets)}")
     place = usable(device)
-    keep = Keep(space.keeps, lambda volume: space.prepare(volume.to(place), memory=memory))
+    keep = Keep(space.keeps, lambda volume: space.prepare(volume.to(place)))
     reporter = Reporter(quiet=not show)
     whole = recipe.dataset(subjects, cache=out, keep=keep)
     reporter.start("encoding", len(whole.files()))

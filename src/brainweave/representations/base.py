@@ -92,6 +92,11 @@ class Representation(Part, ABC):
         mean, std = self._statistics(z)
         return self.invert(z * std + mean)
 
+    def within(self, memory: int) -> "Representation":
+        """The same with a bound in bytes for what a pass keeps beside its input and output, 0:
+        none; itself where no pass can be split."""
+        return self
+
     def fit(self, prepared: Iterable[Float[Tensor, "b _ i j k"]]) -> "Representation":
         """This representation with the channel statistics of a cohort; itself if not `whiten`.
 

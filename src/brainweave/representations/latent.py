@@ -50,6 +50,7 @@ class Latent(Representation):
     whiten: float = Field(default=1.0, ge=0, le=1)
     noise_limit: float = Field(default=0.1, gt=0, le=1)
     _weights: Path | None = PrivateAttr(default=None)
+    _memory: int = PrivateAttr(default=0)
 
     @property
     def channels(self) -> int:
@@ -72,14 +73,20 @@ class Latent(Representation):
 
     def at(self, weights: Path) -> "Latent":
         """The same with its weights in this file."""
-        same = super().replace()
+        same = self.replace()
         same._weights = weights
         return same
 
+    def within(self, memory: int) -> "Latent":
+        """The same with a bound in bytes for encoder and decoder, 0: none."""
+        same = self.replace()
+        same._memory = memory
+        return same
+
     def replace(self, **changes: object) -> "Latent":
-        """A validated copy with some fields changed; its weights stay where they are."""
+        """A validated copy with some fields changed; its weights and its bound stay."""
         changed = super().replace(**changes)
-        changed._weights = self._weights
+        changed._weights, changed._memory = self._weights, self._memory
         return changed
 
     def require(self) -> None:
@@ -90,13 +97,10 @@ class Latent(Representation):
                 "belong together: restore the model's folder"
             )
 
-    def prepare(
-        self, volume: Float[Tensor, "b 1 i j k"], *, memory: int = 0
-    ) -> Float[Tensor, "b two_c _ _ _"]:
-        """Means, then logarithms of variances, on the device of the volume. memory: a bound in
-        bytes for the encoder, 0: none."""
+    def prepare(self, volume: Float[Tensor, "b 1 i j k"]) -> Float[Tensor, "b two_c _ _ _"]:
+        """Means, then logarithms of variances, on the device of the volume."""
         with torch.no_grad(), uncast(volume), _float32():
-            mu, sigma = self._module(volume.device).encode(volume.float(), memory=memory)
+            mu, sigma = self._module(volume.device).encode(volume.float(), memory=self._memory)
             return torch.cat([mu, 2 * sigma.log()], dim=1)
 
     def transform(self, prepared: Float[Tensor, "b two_c i j k"]) -> Float[Tensor, "b c i j k"]:
@@ -104,7 +108,8 @@ class Latent(Representation):
 
     def invert(self, coefficients: Float[Tensor, "b c _ _ _"]) -> Float[Tensor, "b 1 _ _ _"]:
         with uncast(coefficients), _float32():
-            return self._module(coefficients.device).decode(coefficients.float())
+            module = self._module(coefficients.device)
+            return module.decode(coefficients.float(), memory=self._memory)
 
     def fit(self, prepared: Iterable[Float[Tensor, "b two_c i j k"]]) -> "Latent":
         """As every representation; refuses latents that are mostly noise.
