@@ -15,7 +15,7 @@ demo: setup
 	$(BIN)/python examples/demo.py demo
 
 test: setup lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check src tests benchmarks examples
