@@ -65,7 +65,7 @@ def main() -> None:
 def recipe(variant: str, cohort: Cohort, asked: argparse.Namespace) -> AutoencoderRecipe:
     """A variant's for all modalities of a cohort that are images."""
     name, own = VARIANTS[variant]
-    modalities = ",".join(m for m in cohort.modalities if m not in ("seg", "label"))
+    modalities = ",".join(m for m in cohort.modalities if m not in ("seg", "labels"))
     quick = [text.format(widths=WIDTHS[name]) for text in QUICK] if asked.quick else []
     given = [f"targets={modalities}", f"training.validation={asked.validation}", *own, *quick]
     made = build(name, [*given, *asked.set])
