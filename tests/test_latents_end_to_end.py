@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,10 @@ SMALL = (
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that the chapters below share, in order."""
     return tmp_path_factory.mktemp("home")
+
+
+def heads(home: Path) -> Cohort:
+    return Cohort.open(home / "heads")
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +77,19 @@ def test_4_train_in_its_latents(cli: Cli, home: Path) -> None:
     )
     space = load_recipe(home / "run").representation
     assert space.mean is not None
+
+
+def test_4_whoever_validates_should_not_have_trained_the_autoencoder(cli: Cli, home: Path) -> None:
+    words = ("train", "latent_flow_2mm", "autoencoder=vae", "representation.noise_limit=1", *SMALL)
+    odd = next(row for row in Cohort.open(home / "vae" / "cohort.csv") if row.split == "train")
+    rows = [replace(row, split="val" if row.id == odd.id else "train") for row in heads(home)]
+    Cohort(rows).to_csv(home / "odd.csv")
+    ended = cli(*words, "data=odd.csv", "out=odd")
+    assert ended.code == 0, ended.err
+    assert "1 of 1 who validate trained the autoencoder" in ended.err
+    ended = cli(*words, "data=vae/cohort.csv", "out=even")
+    assert ended.code == 0, ended.err
+    assert "trained the autoencoder" not in ended.err
 
 
 def test_5_generate_a_modality_of_somebody(cli: Cli, home: Path) -> None:

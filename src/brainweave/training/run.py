@@ -39,6 +39,7 @@ from brainweave.training.subjects import (
     listed,
     require_same,
     split,
+    tell_seen,
 )
 from brainweave.training.trainer import Trainer
 
@@ -133,6 +134,7 @@ def _run(
     engine.barrier()  # nobody writes before all have looked
 
     place = _place(recipe, folder, latents)
+    tell_seen(recipe, parts, report)
     volumes = Volumes(
         recipe.dataset(parts.train, cache=place, training=True),
         recipe.dataset(parts.val, cache=place) if parts.val else None,

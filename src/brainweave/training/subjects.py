@@ -16,6 +16,7 @@ from brainweave.errors import CohortError, RecipeError
 from brainweave.model_folder import Plan
 from brainweave.progress import Reporter
 from brainweave.recipe import Recipe
+from brainweave.representations.latent import Latent
 from brainweave.training.metadata import check_metadata
 
 SPLIT, COHORT = "split.json", "cohort.csv"
@@ -115,6 +116,21 @@ def _require_all(name: str, target: str, parts: Splits) -> None:
                     f"{part.source}: {owner(subject, target)} has no {name}, and nothing stands "
                     f"for a missing one; leave it out or give the condition learned_null=true"
                 )
+
+
+def tell_seen(recipe: Plan, parts: Splits, report: Reporter) -> None:
+    """Says so where an autoencoder was trained on those who validate a model of its latents."""
+    if not isinstance(recipe, Recipe) or not isinstance(recipe.representation, Latent):
+        return
+    run = recipe.representation.weights.parent
+    if not (run / SPLIT).is_file():
+        return  # imported, or packed
+    trained = set(json.loads((run / SPLIT).read_text())["train"])
+    if seen := [s.id for s in parts.val if s.id in trained]:
+        report.say(
+            f"{len(seen)} of {len(parts.val)} who validate trained the autoencoder, so validation "
+            f"looks better than it is; data={run / COHORT} has the autoencoder's split"
+        )
 
 
 def require_same(folder: Path, parts: Splits, *, begun: bool) -> None:
