@@ -15,7 +15,7 @@ LAYERS = [
     {"part", "progress", "device", "lean", "backbones"},
     {"data", "processes"},
     {"representations", "conditions"},
-    {"networks", "sampling", "image_loss", "fitting"},
+    {"networks", "sampling", "image_loss", "fitting", "atlas"},
     {"recipe", "compression"},
     {"model_folder", "values", "latent_folder"},
     {"generator"},

@@ -43,6 +43,7 @@ _HOMES = {
     "Images": "conditions",
     "Mask": "conditions",
     "UNetConfig": "networks",
+    "Atlas": "atlas",
     "Recipe": "recipe",
     "Training": "recipe",
     "AutoencoderRecipe": "compression",

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from brainweave.atlas import Maps, Space
 from brainweave.conditions.base import Signal
 from brainweave.conditions.hiding import Keep, Listen, drawn, heard, listening
 from brainweave.conditions.images import Mask
@@ -17,7 +18,14 @@ from brainweave.data.tensors import load_tensors, save_tensors
 from brainweave.errors import CheckpointError, ConditionError, RecipeError
 from brainweave.model_folder import RECIPE, WEIGHTS, digests, load_recipe, save_recipe
 from brainweave.part import hint
-from brainweave.processes.guidance import Watch, constrained, guide, voxel_clip, watched
+from brainweave.processes.guidance import (
+    Watch,
+    constrained,
+    guide,
+    moved,
+    voxel_clip,
+    watched,
+)
 from brainweave.processes.process import Denoiser, Judge
 from brainweave.processes.samplers import SAMPLERS
 from brainweave.recipe import FOLD, Recipe, Sampling
@@ -34,6 +42,7 @@ class Generator(nn.Module):
         planes = sum(condition.planes(channels) for condition in recipe.conditions)
         self.network = recipe.network.build(channels + planes, channels)
         space = recipe.representation
+        self.atlas = None if recipe.atlas is None else Maps(recipe.covariates, recipe.latent_shape)
         self.embedders = nn.ModuleDict(
             {
                 c.name: c.embedder(width, space.encode if isinstance(c, Mask) else space.finish)
@@ -51,14 +60,15 @@ class Generator(nn.Module):
         """Training loss per volume: random time, noise and hidden conditions from `generator`.
 
         volume, and images in values: as the representation prepares them."""
-        data = self.recipe.representation.finish(volume)
         folds = values[FOLD][:, 0].long().tolist() if FOLD in values else None
-        values = filled(self.recipe, values, len(data), self._device)
+        values = filled(self.recipe, values, len(volume), self._device)
         if self.recipe.images is not None:
             values = self.recipe.images.thinned(values, generator)
-        keep = self._draw_keep(len(data), generator)
+        share = self.recipe.training.drop_conditions
+        keep = drawn(self.recipe.conditions, share, len(volume), generator)
+        space, known = self._space(values, keep), self.known(values, folds)
         network = partial(self.network, signal=self.signal(values, keep))
-        known, judge = self.known(values, folds), self._judge(volume, values)
+        data, judge = space.finish(volume), self._judge(volume, values, space)
         return self.recipe.process.loss(
             network, data, known=known, judge=judge, generator=generator
         )
@@ -77,10 +87,10 @@ class Generator(nn.Module):
             self.recipe.process,
             filled(self.recipe, values, len(volume), self._device),
         )
-        data = self.recipe.representation.finish(volume)
-        keep = {name: torch.ones(len(data), dtype=torch.bool) for name in self.embedders}
+        keep = heard(self.recipe.conditions, len(volume))
+        space, start = self._space(values, keep), process.source.start(noise, self.known(values))
         network = partial(self.network, signal=self.signal(values, keep))
-        start, judge = process.source.start(noise, self.known(values)), self._judge(volume, values)
+        data, judge = space.finish(volume), self._judge(volume, values, space)
         return process.loss_at(network, data, t, start, judge=judge)
 
     @torch.no_grad()
@@ -153,7 +163,8 @@ class Generator(nn.Module):
         sampler = partial(SAMPLERS[sampling.sampler], **sampling.options)
         times = sampling.times(process)
         x = sampler(denoise, start, times, path=process.path, randn=randn, progress=progress)
-        return representation.decode(torch.lerp(start, x, sampling.strength))
+        space = self._space(values, heard(self.recipe.conditions, len(seeds), listen=listen))
+        return space.decode(torch.lerp(start, x, sampling.strength))
 
     def known(
         self, values: Values, folds: Sequence[int] | None = None
@@ -226,14 +237,16 @@ class Generator(nn.Module):
         return generator.to(device).eval()
 
     def _denoiser(self, values: Values, count: int, sampling: Sampling, listen: Listen) -> Denoiser:
-        process, representation = self.recipe.process, self.recipe.representation
+        process = self.recipe.process
+        space = self._space(values, heard(self.recipe.conditions, count, listen=listen))
 
         def signal(names: Sequence[str] | None) -> Signal:
             return self.signal(values, heard(self.recipe.conditions, count, names))
 
-        def hearing(signal: Signal) -> Denoiser:
-            network = partial(self.network, signal=listening(signal, null, listen))
-            return process.denoiser(network)
+        def hearing(names: Sequence[str] | None) -> Denoiser:
+            network = partial(self.network, signal=listening(signal(names), null, listen))
+            own = self._space(values, heard(self.recipe.conditions, count, names, listen=listen))
+            return moved(process.denoiser(network), process.path, space.apart(own))
 
         null, scale = signal([]), sampling.guidance
         scales = {self.recipe.condition(n).name: s for n, s in (sampling.guidance_by or {}).items()}
@@ -242,13 +255,12 @@ class Generator(nn.Module):
                 f"guidance of {always[0]}: it was never hidden in training, so there is nothing to "
                 "guide away from"
             )
-        alone = [(hearing(signal([name])), own) for name, own in scales.items()]
+        alone = [(hearing([name]), own) for name, own in scales.items()]
         interval = sampling.guidance_interval
-        guided = guide(hearing(signal(None)), hearing(null), scale, interval, alone)
+        guided = guide(hearing(None), hearing([]), scale, interval, alone)
         if not sampling.clip:
             return guided
-        intensity = self.recipe.preprocess.intensity
-        clip = voxel_clip(representation.encode, representation.decode, *intensity.range)
+        clip = voxel_clip(space.encode, space.decode, *self.recipe.preprocess.intensity.range)
         return constrained(guided, process.path, clip)
 
     @property
@@ -267,7 +279,11 @@ class Generator(nn.Module):
         shown = [values[name] > low for name in images.modalities]
         return torch.where(torch.stack(shown).any(0), volume, low)  # NaN is above nothing
 
-    def _judge(self, volume: Tensor, values: Values) -> Judge | None:
+    def _space(self, values: Values, keep: Keep) -> Space:
+        """What the process works in for these values."""
+        return Space(self.recipe.representation, self.atlas, values, keep)
+
+    def _judge(self, volume: Tensor, values: Values, space: Space) -> Judge | None:
         """What the image loss says of coefficients that are to become `volume`."""
         loss, (low, high) = self.recipe.training.image_loss, self.recipe.preprocess.intensity.range
         if loss is None:
@@ -277,12 +293,7 @@ class Generator(nn.Module):
         scaled, head = (volume - low) / (high - low), (seen > low).any(0)
 
         def judge(data: Tensor) -> Tensor:
-            made = (self.recipe.representation.decode(data) - low) / (high - low)
+            made = (space.decode(data) - low) / (high - low)
             return loss(made, scaled, head)
 
         return judge
-
-    def _draw_keep(self, count: int, generator: torch.Generator | None) -> Keep:
-        """Some volumes hear nothing, in others single conditions are hidden."""
-        share = self.recipe.training.drop_conditions
-        return drawn(self.recipe.conditions, share, count, generator)

@@ -7,6 +7,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from brainweave.atlas import Atlas
 from brainweave.conditions.base import Condition, Covariate
 from brainweave.conditions.choices import Choice
 from brainweave.conditions.covariates import Category
@@ -65,6 +66,7 @@ class Recipe(Part):
     process: Process
     network: NetworkConfig
     conditions: tuple[Condition, ...] = ()
+    atlas: Atlas | None = None
     training: Training
     sampling: Sampling = Sampling()
     licence: str = "unspecified"
@@ -122,17 +124,8 @@ class Recipe(Part):
         latent = self.representation
         if not isinstance(latent, Latent):
             return self
-        scale, wanted = (latent.low, latent.high), {*self.targets, *self.inputs} - {*self.labels}
-        if latent.modalities and (foreign := sorted(wanted - {*latent.modalities})):
-            raise ValueError(
-                f"the autoencoder was trained on {', '.join(latent.modalities)}, not on "
-                f"{', '.join(foreign)}; set modalities, or train one on all of them"
-            )
-        if self.preprocess.intensity.range != scale:
-            raise ValueError(
-                f"the autoencoder knows intensities from {scale[0]:g} to {scale[1]:g}, "
-                f"preprocess.intensity gives {self.preprocess.intensity.range}"
-            )
+        wanted = {*self.targets, *self.inputs} - {*self.labels}
+        latent.require_fitting(sorted(wanted), self.preprocess.intensity.range)
         in_voxels = {
             "training.augment": self.training.augment,
             "training.image_loss": self.training.image_loss,
@@ -144,6 +137,13 @@ class Recipe(Part):
                 raise ValueError(
                     f"{name} works on voxels, latents are encoded once; set it to none"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _atlas_fits(self) -> "Recipe":
+        starts, bands = self.process.source.informed, self.process.path.wants_energies
+        if self.atlas is not None and (starts or bands):
+            raise ValueError("an atlas needs noise to start from and a path that measures no bands")
         return self
 
     @model_validator(mode="after")

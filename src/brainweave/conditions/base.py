@@ -126,6 +126,10 @@ class Covariate(Condition, ABC):
         """Whether a value is what `wide` says, or a part of it."""
         return value == wide
 
+    def regressors(self, value: Float[Tensor, "b _"]) -> Float[Tensor, "b _"]:
+        """What least squares hears of known values, a column each; nothing by default."""
+        return value[:, :0]
+
     def read(self, subject: Subject, modality: str = "") -> Float[Tensor, "_"]:
         """The value of a subject whose volume of a modality is made, in the loader. Raises
         ConditionError for an impossible one."""

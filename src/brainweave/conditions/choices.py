@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from brainweave.conditions.base import Encode, Value
-from brainweave.conditions.covariates import CovariateEmbedder, looked_up
+from brainweave.conditions.covariates import CovariateEmbedder, indicators, looked_up
 from brainweave.conditions.metadata import Metadatum
 from brainweave.data.words import NONE, parted, yes_or_no
 from brainweave.part import hint
@@ -45,6 +45,9 @@ class Named(Metadatum, ABC):
 class Choice(Named):
     """One of a few names, such as a site."""
 
+    def regressors(self, value: Float[Tensor, "b 1"]) -> Float[Tensor, "b _"]:
+        return indicators(value, len(self.values))
+
     def embedder(self, width: int, encode: Encode | None = None) -> nn.Module:
         layers = nn.Embedding(len(self.values), width)
         return CovariateEmbedder(layers, width, looked_up, tokens=self.tokens)
@@ -57,13 +60,19 @@ class Ordinal(Named):
     what is learnt of them.
     """
 
+    def regressors(self, value: Float[Tensor, "b 1"]) -> Float[Tensor, "b _"]:
+        return self._reached(value)
+
     def embedder(self, width: int, encode: Encode | None = None) -> nn.Module:
         layers = nn.Linear(len(self.values) - 1, width)
         return CovariateEmbedder(layers, width, self.embed, tokens=self.tokens)
 
     def embed(self, layers: nn.Module, value: Float[Tensor, "b 1"]) -> Float[Tensor, "b width"]:
+        return layers(self._reached(value))
+
+    def _reached(self, value: Float[Tensor, "b 1"]) -> Float[Tensor, "b _"]:
         levels = torch.arange(len(self.values) - 1, device=value.device)
-        return layers((value > levels).to(value.dtype))
+        return (value > levels).to(value.dtype)
 
 
 class SetOf(Named):
@@ -105,6 +114,9 @@ class SetOf(Named):
     def embed(self, layers: nn.Module, value: Float[Tensor, "b n"]) -> Float[Tensor, "b width"]:
         return layers(value)
 
+    def regressors(self, value: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
+        return value
+
     @model_validator(mode="after")
     def _fit_into_a_list(self) -> "SetOf":
         for name in self.values:
@@ -125,6 +137,9 @@ class Binary(Metadatum):
 
     def show(self, value: Value) -> str | None:
         return None if math.isnan(value[0]) else "yes" if value[0] else "no"
+
+    def regressors(self, value: Float[Tensor, "b 1"]) -> Float[Tensor, "b 1"]:
+        return value
 
     def embedder(self, width: int, encode: Encode | None = None) -> nn.Module:
         return CovariateEmbedder(nn.Embedding(2, width), width, looked_up, tokens=self.tokens)

@@ -74,6 +74,16 @@ class Continuous(Metadatum):
     def show(self, value: Value) -> str | float | None:
         return None if math.isnan(value[0]) else worded(value, self.low, self.high)
 
+    def regressors(self, value: Float[Tensor, "b 2"]) -> Float[Tensor, "b 2"]:
+        """Means over the interval of the number and of its square."""
+        if self.log:
+            return self._squared(value.log(), math.log(self.low), math.log(self.high))
+        return self._squared(value, self.low, self.high)
+
+    def _squared(self, value: Float[Tensor, "b 2"], low: float, high: float) -> Tensor:
+        a, b = ((value - low) / (high - low)).unbind(1)
+        return torch.stack([(a + b) / 2, (a * a + a * b + b * b) / 3], dim=1)
+
     def embedder(self, width: int, encode: Encode | None = None) -> nn.Module:
         features = 2 * self.frequencies + 1
         layers = nn.Sequential(nn.Linear(features, width), nn.SiLU(), nn.Linear(width, width))

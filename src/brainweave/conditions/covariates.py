@@ -62,6 +62,10 @@ class Scalar(Covariate):
     def show(self, value: Value) -> float | None:
         return None if math.isnan(value[0]) else value[0]
 
+    def regressors(self, value: Float[Tensor, "b 1"]) -> Float[Tensor, "b 2"]:
+        u = (value - self.low) / (self.high - self.low)
+        return torch.cat([u, u.square()], dim=1)
+
     def embedder(self, width: int, encode: Encode | None = None) -> nn.Module:
         layers = nn.Sequential(nn.Linear(1, width), nn.SiLU(), nn.Linear(width, width))
         return CovariateEmbedder(
@@ -94,6 +98,9 @@ class Category(Covariate):
 
     def show(self, value: Value) -> str | None:
         return None if math.isnan(value[0]) else self.values[int(value[0])]
+
+    def regressors(self, value: Float[Tensor, "b 1"]) -> Float[Tensor, "b _"]:
+        return indicators(value, len(self.values))
 
     def embedder(self, width: int, encode: Encode | None = None) -> nn.Module:
         layers = nn.Embedding(len(self.values), width)
@@ -144,3 +151,8 @@ class CovariateEmbedder(nn.Module):
 def looked_up(layers: nn.Module, value: Float[Tensor, "b 1"]) -> Float[Tensor, "b width"]:
     """The row of an embedding that a value numbers."""
     return layers(value[:, 0].long())
+
+
+def indicators(value: Float[Tensor, "b 1"], count: int) -> Float[Tensor, "b _"]:
+    """Whether a value is each of `count`, but the last, which is none of them."""
+    return (value == torch.arange(count - 1, device=value.device)).to(value.dtype)

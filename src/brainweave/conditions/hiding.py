@@ -31,9 +31,16 @@ def drawn(
     return keep
 
 
-def heard(conditions: Sequence[Condition], count: int, names: Sequence[str] | None = None) -> Keep:
+def heard(
+    conditions: Sequence[Condition],
+    count: int,
+    names: Sequence[str] | None = None,
+    *,
+    listen: Listen = "both",
+) -> Keep:
     """`count` volumes hear the conditions of these names, all where none are given, and those that
-    are never hidden."""
+    are never hidden; listen: in which ways, "none" to hear only the latter."""
+    names = [] if listen == "none" else names
     return {
         c.name: torch.full((count,), names is None or c.name in names or c.hiding == 0)
         for c in conditions

@@ -67,6 +67,23 @@ def constrained(
     return denoise_within
 
 
+def moved(denoise: Denoiser, path: ProbabilityPath, shift: Tensor | None) -> Denoiser:
+    """What `denoise` says of data that it knows as data + shift; None: no shift."""
+    if shift is None:
+        return denoise
+
+    def shifted(x: Tensor, t: Tensor) -> Estimate:
+        with torch.autocast(x.device.type, enabled=False):
+            c = path.at(t, x)
+            there = x + c.alpha * shift
+        estimate = denoise(there, t)
+        with torch.autocast(x.device.type, enabled=False):
+            velocity = estimate.velocity - c.d_alpha * shift
+            return Estimate(estimate.data - shift, estimate.noise, velocity)
+
+    return shifted
+
+
 def watched(denoise: Denoiser, watch: Watch | None) -> Denoiser:
     """`denoise`, and `watch` is shown x_t and every estimate."""
     if watch is None:

@@ -1,6 +1,6 @@
 """The latents of an autoencoder, as one more place for a process to live in."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from pathlib import Path
@@ -95,6 +95,19 @@ class Latent(Representation):
             raise CheckpointError(
                 f"{self.weights} is not the autoencoder that the model was trained with; they "
                 "belong together: restore the model's folder"
+            )
+
+    def require_fitting(self, modalities: Sequence[str], scale: tuple[float, float]) -> None:
+        """Raises ValueError for modalities or a range of intensities that it does not know."""
+        if self.modalities and (foreign := [n for n in modalities if n not in self.modalities]):
+            raise ValueError(
+                f"the autoencoder was trained on {', '.join(self.modalities)}, not on "
+                f"{', '.join(foreign)}; set modalities, or train one on all of them"
+            )
+        if scale != (self.low, self.high):
+            raise ValueError(
+                f"the autoencoder knows intensities from {self.low:g} to {self.high:g}, "
+                f"preprocess.intensity gives {scale}"
             )
 
     def prepare(self, volume: Float[Tensor, "b 1 i j k"]) -> Float[Tensor, "b two_c _ _ _"]:

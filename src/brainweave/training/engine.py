@@ -74,7 +74,12 @@ class Engine:
         if self.world == 1:
             return module
         ids = [self.device.index or 0] if self.device.type == "cuda" else None
-        return DistributedDataParallel(module, device_ids=ids, find_unused_parameters=unused)
+        return DistributedDataParallel(
+            module,
+            device_ids=ids,
+            find_unused_parameters=unused,
+            broadcast_buffers=False,  # what was measured is the same everywhere
+        )
 
     def hold(self, module: nn.Module, *, last: bool) -> AbstractContextManager[None]:
         """Around every batch of a step: gradients travel with the last one only."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from brainweave.data.dataset import VolumeDataset
 from brainweave.data.files import digest, write_json
 from brainweave.fitting import Fitting
 from brainweave.generator import Generator
@@ -27,6 +28,25 @@ LABELS = ("name", "source", "licence", "sampling")  # of a recipe: they decide n
 def build(recipe: Plan) -> nn.Module:
     """The model of a recipe, its weights random."""
     return Generator(recipe) if isinstance(recipe, Recipe) else recipe.autoencoder.build()
+
+
+def measure(module: nn.Module, volumes: VolumeDataset) -> None:
+    """What a model holds that is measured on its training cohort, before step 1: its atlas."""
+    if not isinstance(module, Generator) or module.atlas is None:
+        return
+    recipe, plain = module.recipe, volumes.plain()
+    space, augment = recipe.representation, recipe.training.augment
+    mirrored = augment is not None and augment.flip > 0
+    values = {n: torch.stack([row[n] for row in plain.values]) for n in plain.values[0]}
+    views = ([x, x.flip(2)] if mirrored else [x] for x in plain.made())
+    assert recipe.atlas is not None
+    module.atlas.fit(
+        ([space.finish(view) for view in each] for each in views),
+        values,
+        ridge=recipe.atlas.ridge,
+        divisors=space.std or (1.0,) * space.channels,
+        whiten=space.whiten,
+    )
 
 
 def save(folder: Path, recipe: Plan, module: nn.Module) -> str:

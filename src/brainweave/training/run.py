@@ -30,7 +30,7 @@ from brainweave.training.engine import Engine
 from brainweave.training.finished import whole
 from brainweave.training.journal import Journal, require_wandb
 from brainweave.training.loop import SAMPLES, STATE, Loop, Volumes
-from brainweave.training.models import build, flexible, labels, load, note
+from brainweave.training.models import build, flexible, labels, load, measure, note
 from brainweave.training.subjects import (
     COHORT,
     SPLIT,
@@ -152,7 +152,10 @@ def _run(
 
     recipe, journal = load_plan(folder), None
     torch.manual_seed(derive("weights", recipe.training.seed))
-    trainer = LOOPS[type(recipe)](build(recipe), recipe, volumes, folder, engine, report=report)
+    module = build(recipe)
+    if not known:
+        measure(module, volumes.training)
+    trainer = LOOPS[type(recipe)](module, recipe, volumes, folder, engine, report=report)
     try:
         trainer.resume() if known else trainer.save()
         if engine.is_main:

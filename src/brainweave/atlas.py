@@ -1,0 +1,166 @@
+"""The mean head of a cohort, given what is known of a subject; a process makes what differs.
+
+Heads in a standard space differ little from their mean: on the Haar coefficients of `t1_2mm`, heads
+that trained nothing leave 6 % of the variance about the channels' means, 5 % with age, sex and
+site. A network that starts from noise has to learn the mean first, which here is in closed form.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from brainweave.conditions.base import Covariate
+from brainweave.conditions.hiding import Keep
+from brainweave.errors import RecipeError
+from brainweave.part import Part
+from brainweave.representations.base import Representation, exact, uncast
+
+Coefficients = Float[Tensor, "b c i j k"]
+
+
+class Atlas(Part):
+    """Least squares of every coefficient on the covariates, for a cohort in a standard space.
+
+    A number counts with its square, a name by itself; what is not known, or hidden, counts as the
+    mean of the cohort. ridge: in persons, for all but the mean.
+    """
+
+    ridge: float = Field(default=2.0, ge=0)
+
+
+class Maps(nn.Module):
+    """What an atlas holds: a map of coefficients for the mean and each regressor, and by how much
+    channels are divided once the mean is gone."""
+
+    maps: Tensor
+    centre: Tensor
+    scale: Tensor
+
+    def __init__(self, covariates: Sequence[Covariate], shape: Sequence[int]) -> None:
+        super().__init__()
+        self.covariates = covariates
+        count = sum(c.regressors(torch.zeros(1, c.size)).shape[1] for c in covariates)
+        self.register_buffer("maps", torch.zeros(1 + count, *shape))
+        self.register_buffer("centre", torch.zeros(count))
+        self.register_buffer("scale", torch.ones(shape[0], 1, 1, 1))
+
+    def forward(self, values: Mapping[str, Tensor], keep: Keep) -> Coefficients:
+        """The mean for every row of values, of which those that are kept are heard."""
+        with uncast(self.maps):
+            return torch.tensordot(self._rows(values, keep), self.maps, 1)
+
+    @torch.no_grad()
+    def fit(
+        self,
+        volumes: Iterable[Sequence[Coefficients]],
+        values: Mapping[str, Tensor],
+        *,
+        ridge: float,
+        divisors: Sequence[float],
+        whiten: float,
+    ) -> None:
+        """On the coefficients of one volume after the other, [1 c i j k], or of several views of
+        it, such as mirrored ones, that count once together.
+
+        values: [n size] of the covariates. divisors: what the representation divided channels by,
+        `whiten`: the power of their standard deviation that this was, which `scale` makes it again
+        for what is left. Raises RecipeError where nothing is left.
+        """
+        keep = {c.name: torch.ones(len(values[c.name]), dtype=torch.bool) for c in self.covariates}
+        known = [self._columns(c, values[c.name], keep[c.name]) for c in self.covariates]
+        columns = torch.cat([found for found, _ in known], dim=1) if known else torch.zeros(0, 0)
+        there = (
+            torch.cat([sure.expand_as(found) for found, sure in known], dim=1) if known else columns
+        )
+        self.centre.copy_(columns.sum(0) / there.sum(0).clamp(min=1))
+        left = torch.zeros(len(self.maps), len(self.maps), dtype=torch.float64)
+        square, count = torch.zeros(self.maps.shape[1], dtype=torch.float64), 0
+        right = torch.zeros_like(self.maps, dtype=torch.float64, device="cpu")
+        for index, views in enumerate(volumes):
+            row = {n: v[index : index + 1] for n, v in values.items()}
+            heard = {n: k[index : index + 1] for n, k in keep.items()}
+            d = self._rows(row, heard).double().cpu()[0]
+            seen = torch.cat(list(views)).double().cpu()
+            count += 1
+            left += torch.outer(d, d)
+            right += torch.tensordot(d, seen.mean(0), 0)
+            square += seen.square().mean((0, 2, 3, 4))
+        penalty = ridge * torch.eye(len(self.maps), dtype=torch.float64)
+        penalty[0] = 0
+        maps = torch.linalg.solve(left + penalty, right.flatten(1)).view_as(right)
+        fitted = torch.tensordot(left, maps, 1)
+        voxels = maps[0, 0].numel()
+        explained = (2 * maps * right - maps * fitted).sum((0, 2, 3, 4)) / voxels
+        variance = (square - explained) / count
+        if not bool((variance > 0).all()):
+            raise RecipeError("the atlas leaves nothing of a channel: all volumes are alike")
+        divided = torch.tensor(divisors, dtype=torch.float64)
+        std = variance.sqrt() * divided
+        wanted = std**whiten * (std ** (2 - 2 * whiten)).mean().sqrt()
+        self.maps.copy_(maps)
+        self.scale.copy_((wanted / divided).view_as(self.scale))
+
+    def _rows(self, values: Mapping[str, Tensor], keep: Keep) -> Float[Tensor, "b r"]:
+        """1, then what is known, less the mean of the cohort."""
+        count = len(next(iter(keep.values()))) if keep else 1
+        rows, start = [torch.ones(count, 1, device=self.maps.device)], 0
+        for c in self.covariates:
+            found, sure = self._columns(c, values[c.name], keep[c.name])
+            centre = self.centre[start : start + found.shape[1]]
+            rows.append(torch.where(sure, found - centre, 0.0))
+            start += found.shape[1]
+        return torch.cat(rows, dim=1)
+
+    def _columns(
+        self, covariate: Covariate, value: Float[Tensor, "b _"], keep: Bool[Tensor, "b"]
+    ) -> tuple[Float[Tensor, "b r"], Bool[Tensor, "b 1"]]:
+        """Regressors, 0 where a value is not known or hidden, and where it is."""
+        device = self.maps.device
+        sure = (keep.to(device) & ~value.to(device).isnan().any(1))[:, None]
+        found = covariate.regressors(value.to(device))
+        return torch.where(sure, found, 0.0), sure
+
+
+class Space:
+    """What a process works in: coefficients, and with an atlas what differs from their mean."""
+
+    def __init__(
+        self,
+        representation: Representation,
+        maps: Maps | None,
+        values: Mapping[str, Tensor],
+        keep: Keep,
+    ) -> None:
+        self.representation = representation
+        self.atlas = None if maps is None else (maps(values, keep), maps.scale)
+
+    def finish(self, prepared: Tensor) -> Tensor:
+        """Of what the representation has prepared."""
+        return self._less_mean(self.representation.finish(prepared))
+
+    def encode(self, volume: Tensor) -> Tensor:
+        """Of volumes."""
+        return self._less_mean(self.representation.encode(volume))
+
+    def decode(self, data: Tensor) -> Tensor:
+        """Volumes."""
+        if self.atlas is not None:
+            mean, scale = self.atlas
+            data = exact(data) * scale + mean
+        return self.representation.decode(data)
+
+    def apart(self, other: "Space") -> Tensor | None:
+        """What data are more there than here; None without an atlas."""
+        if self.atlas is None or other.atlas is None:
+            return None
+        (mean, scale), (its, _) = self.atlas, other.atlas
+        return (mean - its) / scale
+
+    def _less_mean(self, data: Tensor) -> Tensor:
+        if self.atlas is None:
+            return data
+        mean, scale = self.atlas
+        return (exact(data) - mean) / scale
