@@ -44,6 +44,7 @@ _HOMES = {
     "Mask": "conditions",
     "UNetConfig": "networks",
     "Atlas": "atlas",
+    "TransformerConfig": "networks",
     "Recipe": "recipe",
     "Training": "recipe",
     "AutoencoderRecipe": "compression",

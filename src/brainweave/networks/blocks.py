@@ -1,8 +1,8 @@
-"""The blocks of the U-Net: residual, attention, resampling."""
+"""The blocks of the networks: residual, attention, resampling."""
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,7 @@ from brainweave import lean
 
 Resample = Literal["halve", "double"]
 Modulation = Literal["scale_shift", "shift"]
+Layer = TypeVar("Layer", nn.Linear, nn.Conv3d)
 
 
 @dataclass(frozen=True)
@@ -190,25 +191,41 @@ class AttentionBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head scaled dot-product attention without biases in q, k, v."""
+    """Multi-head scaled dot-product attention without biases in q, k, v.
 
-    def __init__(self, channels: int, context: int, heads: int, dropout: float) -> None:
+    qk_norm: queries and keys are divided by their root mean square in a head and scaled per channel
+        (RMSNorm, as in arXiv:2403.03206), so that logits stay bounded.
+    """
+
+    def __init__(
+        self, channels: int, context: int, heads: int, dropout: float, *, qk_norm: bool = False
+    ) -> None:
         super().__init__()
         self.heads, self.dropout = heads, dropout
         self.query = nn.Linear(channels, channels, bias=False)
         self.key = nn.Linear(context, channels, bias=False)
         self.value = nn.Linear(context, channels, bias=False)
         self.out = nn.Linear(channels, channels)
+        self.norms = nn.ModuleList()
+        if qk_norm:
+            self.norms.extend(nn.RMSNorm(channels // heads, eps=1e-6) for _ in "qk")
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         q, k, v = self.query(x), self.key(context), self.value(context)
         q, k, v = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in (q, k, v))
+        if self.norms:
+            q, k = (_normed(part, norm) for part, norm in zip((q, k), self.norms, strict=True))
         dropout = self.dropout if self.training else 0.0
         mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 
-def zeroed(layer: nn.Conv3d) -> nn.Conv3d:
+def _normed(x: Tensor, norm: nn.Module) -> Tensor:
+    """A norm in the precision of its weight, whatever that of x."""
+    return norm(x.to(next(norm.parameters()).dtype)).to(x.dtype)
+
+
+def zeroed(layer: Layer) -> Layer:
     """The layer with weights and bias zero: its block starts as the identity."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
