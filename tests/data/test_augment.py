@@ -8,7 +8,7 @@ from brainweave.data.augment import Augment
 from brainweave.errors import RecipeError
 from brainweave.part import from_dict, to_dict
 
-ALWAYS = {"flip": 1.0, "affine": 1.0, "intensity": 1.0, "noise": 1.0}
+ALWAYS = {"flip": 1.0, "affine": 1.0, "elastic": 1.0, "intensity": 1.0, "noise": 1.0}
 STEPS = {name: Augment(**{step: float(step == name) for step in ALWAYS}) for name in ALWAYS} | {
     "all": Augment(**ALWAYS)
 }
@@ -30,7 +30,7 @@ def test_a_seed_decides_the_result(x: Tensor, name: str) -> None:
     assert torch.equal(first, second)
 
 
-@pytest.mark.parametrize("name", ["affine", "intensity", "noise", "all"])
+@pytest.mark.parametrize("name", ["affine", "elastic", "intensity", "noise", "all"])
 def test_seeds_differ(x: Tensor, name: str) -> None:
     first, second = (STEPS[name](x, low=-1.0, high=1.0, seed=seed) for seed in (7, 8))
     assert not torch.equal(first, second)

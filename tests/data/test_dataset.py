@@ -23,7 +23,7 @@ from brainweave.errors import CohortError, RecipeError
 
 SHAPE: Shape = (16, 20, 16)
 PREPROCESS = Preprocess(shape=(16, 16, 16))
-AUGMENT = Augment(affine=0.5, intensity=0.5, noise=0.5)
+AUGMENT = Augment(affine=0.5, elastic=0.5, intensity=0.5, noise=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +216,7 @@ def test_a_label_map_keeps_its_numbers(cohort: Cohort, tmp_path: Path) -> None:
     path = tmp_path / "seg.nii.gz"
     Volume(labels, Volume.load(cohort[0].images["t1w"]).affine).save(path)
     one = Cohort([replace(cohort[0], images={**cohort[0].images, "seg": path})])
-    turned = Augment(flip=1.0, affine=1.0, intensity=1.0, noise=1.0)
+    turned = Augment(flip=1.0, affine=1.0, elastic=1.0, intensity=1.0, noise=1.0)
     data = VolumeDataset(
         one,
         "t1w",

@@ -7,11 +7,12 @@ from typing import Annotated
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
 from brainweave.data.seeds import generator
+from brainweave.data.warp import BOUND, control_points, displacement
 from brainweave.part import Part
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -23,8 +24,11 @@ class Augment(Part):
 
     flip: left and right, along i. affine: a rotation about each axis (up to `rotation` degrees), a
     zoom (up to a fraction of `scale`) and a shift (up to `shift` voxels), interpolated linearly.
-    intensity: contrast times up to 1 + `gain` or its inverse, the power of up to 1 + `gamma` or its
-    inverse. noise: Gaussian, of standard deviation `sd`, a fraction of the intensity range.
+    elastic: an invertible free-form deformation that leaves the border in place; control points
+    `control_spacing` voxels apart or more move by up to `displacement` voxels along each axis, and
+    what is between them by about a fifth of that (standard deviation). intensity: contrast times up
+    to 1 + `gain` or its inverse, the power of up to 1 + `gamma` or its inverse. noise: Gaussian, of
+    standard deviation `sd`, a fraction of the intensity range.
     """
 
     flip: Probability = 0.5
@@ -32,11 +36,24 @@ class Augment(Part):
     rotation: Size = 5.0
     scale: Annotated[float, Field(ge=0, lt=1)] = 0.05
     shift: Size = 2.0
+    elastic: Probability = 0.0
+    displacement: Size = 4.0
+    control_spacing: Annotated[float, Field(ge=2)] = 15.0
     intensity: Probability = 0.0
     gain: Size = 0.1
     gamma: Size = 0.1
     noise: Probability = 0.0
     sd: Size = 0.02
+
+    @model_validator(mode="after")
+    def _invertible(self) -> "Augment":
+        largest = BOUND * self.control_spacing
+        if self.displacement > largest * (1 + 1e-5):  # what the message allows must pass
+            raise ValueError(
+                f"a displacement of {self.displacement:g} voxels can fold what is between control "
+                f"points {self.control_spacing:g} apart; set at most {largest:g}"
+            )
+        return self
 
     def __call__(
         self,
@@ -51,9 +68,9 @@ class Augment(Part):
         """x with every step that `seed` draws; a pure function of its arguments.
 
         low, high: the declared range, which is not left. background: the value outside the head,
-        `low` where not given; such voxels keep it but for flip and affine, which move them.
-        contrast: volumes of one subject share a seed and hence flip and affine; this name gives
-        each its own intensity and noise.
+        `low` where not given; such voxels keep it but for what moves them. contrast: volumes of
+        one subject share a seed and hence move alike; this name gives each its own intensity and
+        noise.
         """
         background = low if background is None else background
         x = self.moved(x, seed=seed, background=x.new_tensor([background])).clamp(low, high)
@@ -73,16 +90,17 @@ class Augment(Part):
         random = generator("augment", seed)
         flip, affine = torch.rand(2, generator=random).tolist()
         x = x.flip(1) if flip < self.flip else x
-        if affine >= self.affine:
+        matrix = self._matrix(random) if affine < self.affine else None
+        control = self._control(x.shape[1:], generator("elastic", seed))
+        if matrix is None and control is None:
             return x
+        grid = _grid(x, matrix, control)
         outside = background[:, None, None, None]
-        mode = "nearest" if labels else "bilinear"
-        matrix = self._matrix(random)
-        moved = _move(x - outside, matrix, mode) + outside
+        moved = _sample(x - outside, grid, "nearest" if labels else "bilinear") + outside
         if labels:
             return moved
         # interpolation would widen the head by a rim of faint voxels
-        head = _move((x != outside).to(x), matrix, "nearest") > 0
+        head = _sample((x != outside).to(x), grid, "nearest") > 0
         return torch.where(head, moved, outside)
 
     def toned(
@@ -121,14 +139,39 @@ class Augment(Part):
             matrix = turn @ matrix
         return torch.cat([matrix, self.shift * drawn[4:, None]], dim=1)
 
+    def _control(
+        self, shape: tuple[int, ...], random: torch.Generator
+    ) -> Float[Tensor, "a b c 3"] | None:
+        """Displacements of the control points, in voxels of the result, if they move."""
+        drawn = float(torch.rand(1, generator=random))
+        if drawn >= self.elastic or not self.displacement:
+            return None
+        return control_points(
+            shape, spacing=self.control_spacing, largest=self.displacement, random=random
+        )
 
-def _move(
-    x: Float[Tensor, "n i j k"], matrix: Float[Tensor, "3 4"], mode: str
-) -> Float[Tensor, "n i j k"]:
-    """x at transformed positions, 0 beyond its border. Voxels are taken as cubes."""
+
+def _grid(
+    x: Float[Tensor, "n i j k"],
+    matrix: Float[Tensor, "3 4"] | None,
+    control: Float[Tensor, "a b c 3"] | None,
+) -> Float[Tensor, "1 i j k 3"]:
+    """Where voxels of the result come from: displaced, then transformed. Voxels are taken as
+    cubes."""
     half = (torch.tensor(x.shape[1:], dtype=torch.float64) - 1).clamp_min(1) / 2
-    matrix = torch.cat([matrix[:, :3] * half, matrix[:, 3:]], dim=1) / half[:, None]
+    matrix = torch.eye(3, 4, dtype=torch.float64) if matrix is None else matrix
+    scaled = torch.cat([matrix[:, :3] * half, matrix[:, 3:]], dim=1) / half[:, None]
     order = [2, 1, 0]  # grid_sample counts axes from the last
-    matrix = matrix[order][:, [*order, 3]].to(x)
-    grid = functional.affine_grid(matrix[None], [1, *x.shape], align_corners=True)
+    scaled = scaled[order][:, [*order, 3]].to(x)
+    grid = functional.affine_grid(scaled[None], [1, *x.shape], align_corners=True)
+    if control is None:
+        return grid
+    turned = (control @ matrix[:, :3].T / half)[..., order]  # few beside the voxels
+    return grid + displacement(turned.to(x), x.shape[1:])
+
+
+def _sample(
+    x: Float[Tensor, "n i j k"], grid: Float[Tensor, "1 i j k 3"], mode: str
+) -> Float[Tensor, "n i j k"]:
+    """x at the positions of a grid, 0 beyond its border."""
     return functional.grid_sample(x[None], grid, mode=mode, align_corners=True)[0]

@@ -66,9 +66,9 @@ class VolumeDataset(Dataset[Item]):
 
     read: the values of a subject whose volume of a modality is made, [1] each; called once per
     volume, here. cache: a folder for decoded volumes, None for memory. images: other modalities to
-    give as values, under the same flips and affine maps; the one that is made is missing among
-    them. labels: those of `images` that are label maps, which keep their numbers. keep: what is
-    given in place of all volumes but these; there is no augmentation of it. swap: see `Swap`.
+    give as values, moved alike; the one that is made is missing among them. labels: those of
+    `images` that are label maps, which keep their numbers. keep: what is given in place of all
+    volumes but these; there is no augmentation of it. swap: see `Swap`.
     Raises CohortError for an empty cohort or a subject without any of the targets.
     """
 
