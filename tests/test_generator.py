@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from brainweave.conditions import Scalar
+from brainweave.conditions.hiding import drawn
 from brainweave.data.tensors import load_tensors, save_tensors
 from brainweave.errors import CheckpointError, ConditionError
 from brainweave.generator import Generator
@@ -187,12 +188,8 @@ def test_equal_random_numbers_give_equal_losses(generator: Generator) -> None:
     assert torch.equal(a, b)
 
 
-def test_conditions_are_dropped_together_and_alone(
-    tiny_recipe: Recipe, randomised: Callable[[Recipe], Generator]
-) -> None:
-    plan = tiny_recipe.training.replace(drop_conditions=0.2)
-    generator = randomised(tiny_recipe.replace(training=plan))
-    keep = generator._draw_keep(20_000, torch.Generator().manual_seed(0))
+def test_conditions_are_dropped_together_and_alone(tiny_recipe: Recipe) -> None:
+    keep = drawn(tiny_recipe.conditions, 0.2, 20_000, torch.Generator().manual_seed(0))
     age, sex = keep["age"], keep["sex"]
     assert float((age & sex).float().mean()) == pytest.approx(0.8**3, abs=0.02)
     assert float((age & ~sex).float().mean()) == pytest.approx(0.8 * 0.8 * 0.2, abs=0.02)

@@ -11,6 +11,7 @@ import torch
 from watching import signal_at
 
 from brainweave.conditions import Category, Images, Mask
+from brainweave.conditions.hiding import heard
 from brainweave.conditions.regression import Regression
 from brainweave.data.augment import Augment
 from brainweave.data.cohort import Cohort
@@ -221,7 +222,8 @@ def test_background_labels_are_no_head(contrasts: Cohort) -> None:
     volume = torch.full((1, 1, 16, 16, 16), -1.0)
     volume[..., 4:8, 4:8, 4:8] = 0.0
     values = {**dict.fromkeys(NAMES, volume), "seg": torch.zeros_like(volume)}
-    judge = model._judge(volume, values)
+    keep = heard(model.recipe.conditions, 1)
+    judge = model._judge(volume, values, model._space(values, keep))
     assert judge is not None
     off = model.recipe.representation.encode(volume + 0.2)
     assert float(judge(off)) == pytest.approx(math.log(0.01), abs=1e-3)
