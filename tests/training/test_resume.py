@@ -15,6 +15,7 @@ from watching import Start, newest, signal_at, wait_for, working_on
 from brainweave.data.cohort import Cohort
 from brainweave.errors import CheckpointError, CohortError, Interrupted, RecipeError
 from brainweave.generator import Generator
+from brainweave.training.journal import Journal
 from brainweave.training.run import train
 
 
@@ -36,6 +37,21 @@ def test_run_resumed_after_a_signal_equals_the_uninterrupted_one(
     interrupted(cohort, tmp_path / "run", 10, number)
     assert 10 <= newest(tmp_path / "run") < tiny.STEPS
     again(cohort, tmp_path / "run")
+    assert tiny.digest(tmp_path / "run") == tiny.digest(whole)
+
+
+def test_a_signal_that_comes_when_all_is_done_is_not_lost(
+    cohort: Cohort, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = Journal.close
+
+    def closing(journal: Journal) -> None:
+        close(journal)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Journal, "close", closing)
+    with pytest.raises(Interrupted, match="as the run was finished"):
+        again(cohort, tmp_path / "run")
     assert tiny.digest(tmp_path / "run") == tiny.digest(whole)
 
 

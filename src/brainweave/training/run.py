@@ -108,6 +108,8 @@ def train(
     engine.close()
     if not finished:
         raise Interrupted(f"{folder}: stopped by a signal, state saved; the same command resumes")
+    if engine.stop_requested:  # whoever calls has more to do, and is to stop as well
+        raise Interrupted(f"{folder}: stopped by a signal as the run was finished")
     return load(Path(folder), engine.device)
 
 
