@@ -13,7 +13,7 @@ import tiny
 from watching import Start, newest, signal_at, wait_for, working_on
 
 from brainweave.data.cohort import Cohort
-from brainweave.errors import CheckpointError, CohortError, Interrupted, RecipeError
+from brainweave.errors import CheckpointError, CohortError, Interrupted, OutputError, RecipeError
 from brainweave.generator import Generator
 from brainweave.training.journal import Journal
 from brainweave.training.run import train
@@ -36,6 +36,19 @@ def test_run_resumed_after_a_signal_equals_the_uninterrupted_one(
 ) -> None:
     interrupted(cohort, tmp_path / "run", 10, number)
     assert 10 <= newest(tmp_path / "run") < tiny.STEPS
+    again(cohort, tmp_path / "run")
+    assert tiny.digest(tmp_path / "run") == tiny.digest(whole)
+
+
+def test_two_processes_do_not_train_in_one_folder(
+    cohort: Cohort, whole: Path, start: Start, tmp_path: Path
+) -> None:
+    process = start(tmp_path / "run")
+    wait_for(tmp_path / "run", 0, process)
+    with pytest.raises(OutputError, match="another process trains in it"):
+        again(cohort, tmp_path / "run")
+    process.kill()
+    process.wait()
     again(cohort, tmp_path / "run")
     assert tiny.digest(tmp_path / "run") == tiny.digest(whole)
 

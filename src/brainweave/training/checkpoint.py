@@ -4,12 +4,14 @@ One state is one file that carries its own hash. The newest two are kept, so tha
 a predecessor.
 """
 
+import fcntl
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -18,6 +20,7 @@ from brainweave.data.tensors import load_tensors, save_tensors
 from brainweave.errors import FULL_DISK, CheckpointError, OutputError
 
 KEPT = 2
+LOCK = ".lock"
 _NAME = re.compile(r"step-(\d{8})\.safetensors")
 
 
@@ -37,6 +40,23 @@ class Facts:
     world: int
     recipe: str
     finished: bool
+
+
+def claim(folder: Path) -> IO[bytes]:
+    """Holds a run folder until the file is closed or the process ends, however it ends. Raises
+    OutputError where another process holds it."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if isinstance(error, BlockingIOError):  # else a file system without locks
+            file.close()
+            raise OutputError(
+                f"{folder}: another process trains in it; wait for that, or give a new folder"
+            ) from None
+    return file
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 A run folder holds recipe.json, split.json, cohort.csv, weights.safetensors, journal.jsonl,
 tensorboard/, samples/, state/ and cache/; the last two may be deleted when the run is finished.
+One process, or group of processes, trains in it at a time.
 """
 
 import traceback
@@ -25,7 +26,7 @@ from brainweave.recipe import Recipe
 from brainweave.representations.autoencoders import Autoencoder
 from brainweave.representations.latent import Latent
 from brainweave.training.autoencoder import AutoencoderTrainer
-from brainweave.training.checkpoint import States, writing
+from brainweave.training.checkpoint import States, claim, writing
 from brainweave.training.engine import Engine
 from brainweave.training.finished import whole
 from brainweave.training.journal import Journal, require_wandb
@@ -134,6 +135,7 @@ def _run(
     check(recipe, parts)
     require_same(folder, parts, begun=known is not None)
     engine.barrier()  # nobody writes before all have looked
+    held = claim(folder) if engine.is_main else None
 
     place = _place(recipe, folder, latents)
     tell_seen(recipe, parts, report)
@@ -168,6 +170,8 @@ def _run(
         trainer.close()
         if journal is not None:
             journal.close()
+        if held is not None:
+            held.close()
 
 
 def _place(recipe: Plan, folder: Path, latents: Path | None) -> Path:
