@@ -135,7 +135,6 @@ def _run(
     check(recipe, parts)
     require_same(folder, parts, begun=known is not None)
     engine.barrier()  # nobody writes before all have looked
-    held = claim(folder) if engine.is_main else None
 
     place = _place(recipe, folder, latents)
     tell_seen(recipe, parts, report)
@@ -144,6 +143,7 @@ def _run(
         recipe.dataset(parts.val, cache=place) if parts.val else None,
     )
     engine.first(lambda: _prepare(volumes, engine, report))
+    held = claim(folder) if engine.is_main else None
     if engine.is_main:
         resolved = known or _resolve(recipe, parts.train, volumes)
         with writing(folder):
