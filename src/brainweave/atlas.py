@@ -1,8 +1,7 @@
 """The mean head of a cohort, given what is known of a subject; a process makes what differs.
 
-Heads in a standard space differ little from their mean: on the Haar coefficients of `t1_2mm`, heads
-that trained nothing leave 6 % of the variance about the channels' means, 5 % with age, sex and
-site. A network that starts from noise has to learn the mean first, which here is in closed form.
+Heads in a standard space differ little from their mean. A network that starts from noise has to
+learn the mean first, which here is in closed form.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +15,7 @@ from brainweave.conditions.base import Covariate
 from brainweave.conditions.hiding import Keep
 from brainweave.errors import RecipeError
 from brainweave.part import Part
-from brainweave.representations.base import Representation, exact, uncast
+from brainweave.representations.base import Representation, exact, uncast, whitening
 
 Coefficients = Float[Tensor, "b c i j k"]
 
@@ -98,8 +97,7 @@ class Maps(nn.Module):
         if not bool((variance > 0).all()):
             raise RecipeError("the atlas leaves nothing of a channel: all volumes are alike")
         divided = torch.tensor(divisors, dtype=torch.float64)
-        std = variance.sqrt() * divided
-        wanted = std**whiten * (std ** (2 - 2 * whiten)).mean().sqrt()
+        wanted = whitening(variance.sqrt() * divided, whiten)
         self.maps.copy_(maps)
         self.scale.copy_((wanted / divided).view_as(self.scale))
 

@@ -15,6 +15,7 @@ from watching import Start, newest, signal_at, wait_for, working_on
 from brainweave.data.cohort import Cohort
 from brainweave.errors import CheckpointError, CohortError, Interrupted, OutputError, RecipeError
 from brainweave.generator import Generator
+from brainweave.training import run
 from brainweave.training.journal import Journal
 from brainweave.training.run import train
 
@@ -50,6 +51,21 @@ def test_two_processes_do_not_train_in_one_folder(
     process.kill()
     process.wait()
     again(cohort, tmp_path / "run")
+    assert tiny.digest(tmp_path / "run") == tiny.digest(whole)
+
+
+def test_a_run_that_began_meanwhile_is_not_written_over(
+    cohort: Cohort, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = run.claim
+
+    def late(folder: Path) -> object:
+        shutil.copytree(whole, folder, dirs_exist_ok=True)
+        return claim(folder)
+
+    monkeypatch.setattr(run, "claim", late)
+    with pytest.raises(OutputError, match="a run began there meanwhile"):
+        again(cohort, tmp_path / "run")
     assert tiny.digest(tmp_path / "run") == tiny.digest(whole)
 
 

@@ -117,7 +117,7 @@ class Representation(Part, ABC):
                 f"{type(self).__name__} cannot be whitened: a channel is constant over the cohort; "
                 "set representation.whiten=0"
             )
-        divisor = std**self.whiten * (std ** (2 - 2 * self.whiten)).mean().sqrt()
+        divisor = whitening(std, self.whiten)
         return self.replace(mean=tuple(mean.tolist()), std=tuple(divisor.tolist()))
 
     def unfitted(self) -> "Representation":
@@ -136,6 +136,11 @@ class Representation(Part, ABC):
         mean, std = self.mean or (0.0,), self.std or (1.0,)
         shape = (1, -1, 1, 1, 1)
         return like.new_tensor(mean).view(shape), like.new_tensor(std).view(shape)
+
+
+def whitening(std: Float[Tensor, "c"], power: float) -> Float[Tensor, "c"]:
+    """What channels of these standard deviations are divided by: see `Representation.whiten`."""
+    return std**power * (std ** (2 - 2 * power)).mean().sqrt()
 
 
 def uncast(x: Tensor) -> AbstractContextManager[Any]:

@@ -4,11 +4,10 @@ One state is one file that carries its own hash. The newest two are kept, so tha
 a predecessor.
 """
 
-import fcntl
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
@@ -44,18 +43,21 @@ class Facts:
 
 def claim(folder: Path) -> IO[bytes]:
     """Holds a run folder until the file is closed or the process ends, however it ends. Raises
-    OutputError where another process holds it."""
+    OutputError where another process holds it; systems and disks without such locks do not tell."""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / LOCK).open("ab")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if isinstance(error, BlockingIOError):  # else a file system without locks
-            file.close()
-            raise OutputError(
-                f"{folder}: another process trains in it; wait for that, or give a new folder"
-            ) from None
+    with suppress(ImportError):
+        from fcntl import LOCK_EX, LOCK_NB, flock
+
+        try:
+            flock(file, LOCK_EX | LOCK_NB)
+        except OSError as error:
+            if isinstance(error, BlockingIOError):
+                file.close()
+                raise OutputError(
+                    f"{folder}: another process trains in it; wait for that, or give a new folder"
+                ) from None
     return file
 
 

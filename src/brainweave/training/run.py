@@ -16,7 +16,7 @@ from brainweave.compression import AutoencoderRecipe
 from brainweave.data.cohort import Cohort
 from brainweave.data.files import sweep, write_json
 from brainweave.data.seeds import derive
-from brainweave.errors import CheckpointError, Interrupted, RecipeError
+from brainweave.errors import CheckpointError, Interrupted, OutputError, RecipeError
 from brainweave.generator import Generator
 from brainweave.latent_folder import require
 from brainweave.model_folder import RECIPE, WEIGHTS, Plan, load_plan
@@ -144,6 +144,8 @@ def _run(
     )
     engine.first(lambda: _prepare(volumes, engine, report))
     held = claim(folder) if engine.is_main else None
+    if known is None and states.any():
+        raise OutputError(f"{folder}: a run began there meanwhile; the same command goes on")
     if engine.is_main:
         resolved = known or _resolve(recipe, parts.train, volumes)
         with writing(folder):
