@@ -13,3 +13,9 @@ def usable(name: str | None) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise RecipeError(f"--device {name} cannot be used: {str(error).splitlines()[0]}") from None
     return torch.device(name)
+
+
+def emulates_bf16(device: torch.device) -> bool:
+    """Whether convolutions in bf16 are only imitated there: on a CPU without instructions that
+    oneDNN can use for them (AVX-512, or bf16 of Arm)."""
+    return device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported()

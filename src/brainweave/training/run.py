@@ -98,6 +98,8 @@ def train(
     """
     engine = Engine(device, recipe.training.precision)
     report = Reporter(quiet=not show or not engine.is_main)
+    if engine.emulates:
+        report.say("this CPU only imitates bf16: computing in float32, which is faster here")
     try:
         with engine.signals():
             finished = _run(recipe, cohort, Path(folder), latents, engine, report, wandb)
