@@ -186,17 +186,12 @@ class Recipe(Part):
         process = self.process.replace(path=self.process.path.unfitted())
         if self.training.band_power:
             process = process.replace(channel_weights=None)
-        conditions = tuple(
-            c.replace(regression=c.regression.unfitted())
-            if isinstance(c, Images) and c.regression is not None
-            else c
-            for c in self.conditions
-        )
         return self.replace(
             template=None,
             representation=self.representation.unfitted(),
             process=process,
-            conditions=conditions,
+            conditions=tuple(c.unfitted() for c in self.conditions),
+            training=self.training.replace(within=None),
         )
 
     def _regressed(self, condition: Condition, volumes: VolumeDataset) -> Condition:

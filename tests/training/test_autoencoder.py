@@ -233,7 +233,7 @@ def test_discriminator_begins_when_told_and_its_weight_rises(
     cohort: Cohort, tmp_path: Path
 ) -> None:
     own = trainer(recipe(), cohort, tmp_path)
-    batches, learner = own._batches(), own.others[OPPONENT]
+    batches, learner = own.batches(), own.others[OPPONENT]
     start = {n: t.clone() for n, t in learner.module.named_parameters()}
     facts = [own.step(batches)[0] for _ in range(2)]
     assert not differ(start, dict(learner.module.named_parameters()))
@@ -368,7 +368,7 @@ def test_an_autoencoder_learns_a_phantom_by_heart(cohort: Cohort, tmp_path: Path
     plan = recipe(*ONLY_ERROR, "training.adversarial=0", "training.patch=none", "training.steps=60")
     plan = override(plan, 'autoencoder={"part": "WaveletFlowConfig", "widths": [16], "flow": 4}')
     own = trainer(plan, Cohort(cohort[:1]), tmp_path)
-    batches = own._batches()
+    batches = own.batches()
     losses = [own.step(batches)[0]["loss"] for _ in range(60)]
     assert losses[-1] < 0.5 * losses[0]
 

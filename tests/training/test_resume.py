@@ -13,10 +13,20 @@ import tiny
 from watching import Start, newest, signal_at, wait_for, working_on
 
 from brainweave.data.cohort import Cohort
-from brainweave.errors import CheckpointError, CohortError, Interrupted, OutputError, RecipeError
+from brainweave.errors import (
+    CheckpointError,
+    CohortError,
+    Interrupted,
+    OutputError,
+    RecipeError,
+    TrainingError,
+)
 from brainweave.generator import Generator
+from brainweave.model_folder import load_recipe
 from brainweave.training import run
+from brainweave.training.engine import Engine
 from brainweave.training.journal import Journal
+from brainweave.training.pace import require_one
 from brainweave.training.run import train
 
 
@@ -241,3 +251,29 @@ def test_validation_may_not_move_under_patience(cohort: Cohort, tmp_path: Path) 
     again(cohort, tmp_path / "run", *plan, "training.validate_every=1")
     with pytest.raises(RecipeError, match=r"training\.validate_every was 1, now 2"):
         again(cohort, tmp_path / "run", *plan, "training.validate_every=2")
+
+
+def test_a_run_that_fits_into_its_minutes_is_the_one_without(
+    cohort: Cohort, whole: Path, tmp_path: Path
+) -> None:
+    again(cohort, tmp_path / "run", "training.minutes=1000")
+    assert tiny.digest(tmp_path / "run") == tiny.digest(whole)
+
+
+def test_a_run_takes_the_steps_that_fit_into_its_minutes_and_stays_with_them(
+    cohort: Cohort, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again(cohort, tmp_path / "run", "training.minutes=1e-6", show=True)
+    assert "1 of 30 steps fit into 1e-06 minutes" in capsys.readouterr().err
+    assert load_recipe(tmp_path / "run").training.within == 1
+    again(cohort, tmp_path / "run", "training.minutes=1e-6", show=True)
+    assert "nothing to do" in capsys.readouterr().err
+    with pytest.raises(RecipeError, match=r"training\.minutes was 1e-06, now 2"):
+        again(cohort, tmp_path / "run", "training.minutes=2")
+
+
+def test_minutes_need_one_process() -> None:
+    engine = Engine("cpu")
+    engine.world = 2
+    with pytest.raises(TrainingError, match="needs one process, got 2"):
+        require_one(tiny.recipe("training.minutes=5"), engine)

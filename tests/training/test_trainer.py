@@ -87,7 +87,7 @@ def test_accumulated_gradient_is_that_of_all_volumes_of_the_step(
 
 def test_gradient_is_clipped_to_its_norm(cohort: Cohort, tmp_path: Path) -> None:
     own = trainer(tiny.recipe("training.grad_clip=0.01"), cohort, tmp_path)
-    facts, _ = own.step(own._batches())
+    facts, _ = own.step(own.batches())
     gradients = [p.grad for p in own.module.parameters()]
     norm = float(torch.nn.utils.get_total_norm(gradients))
     assert facts["grad_norm"] > 0.1
@@ -96,7 +96,7 @@ def test_gradient_is_clipped_to_its_norm(cohort: Cohort, tmp_path: Path) -> None
 
 def test_average_follows_the_weights_by_its_formula(cohort: Cohort, tmp_path: Path) -> None:
     own = trainer(tiny.recipe("training.ema=0.15"), cohort, tmp_path)
-    batches, name = own._batches(), "network.head.weight"
+    batches, name = own.batches(), "network.head.weight"
     expected = own.average.state_dict()[name].clone()
     for decay in (0.1, 0.15, 0.15):  # (1 + 0) / (10 + 0), then the limit
         own.step(batches)
@@ -198,7 +198,7 @@ def test_bf16_changes_the_arithmetic_where_it_is_there(cohort: Cohort, tmp_path:
     for precision in ("float32", "bf16"):
         own = trainer(tiny.recipe(), cohort, tmp_path)
         own.engine = Engine("cpu", precision)
-        losses.append(own.step(own._batches())[0]["loss"])
+        losses.append(own.step(own.batches())[0]["loss"])
     assert (losses[0] != losses[1]) == (not emulates_bf16(torch.device("cpu")))
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
 
@@ -261,7 +261,7 @@ def test_parameters_without_a_gradient_are_foreseen(
     for assignment in assignments:
         plan = override(plan, assignment)
     own = trainer(plan, cohort, tmp_path)
-    own.step(own._batches())
+    own.step(own.batches())
     assert any(p.grad is None for p in own.module.parameters()) == deaf(plan)
 
 

@@ -45,6 +45,10 @@ class Images(Condition):
     def images(self) -> tuple[str, ...]:
         return self.modalities
 
+    def unfitted(self) -> "Images":
+        found = self.regression
+        return self if found is None else self.replace(regression=found.unfitted())
+
     def planes(self, channels: int) -> int:
         return len(self.modalities) * (channels if self.required else channels + 1)
 

@@ -99,7 +99,7 @@ class Loop(ABC):
         """Steps until the end: True, or until a signal asks for a stop: False. The state is saved
         either way. journal: of the first process."""
         plan = self.recipe.training
-        stop, batches = False, self._batches()
+        stop, batches = False, self.batches()
         if journal is not None and plan.balance and not self.done:
             kinds = shares([name for _, name in self.training.volumes], plan.balance)
             drawn = {name: share for name, (_, share) in kinds.items()}
@@ -223,7 +223,8 @@ class Loop(ABC):
         """Whether it is the last batch of a step."""
         return micro == self.recipe.training.accumulate - 1
 
-    def _batches(self) -> Iterator[Batch]:
+    def batches(self) -> Iterator[Batch]:
+        """Those of the steps that are left."""
         plan, engine = self.recipe.training, self.engine
         return iter(
             loader(

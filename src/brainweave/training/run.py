@@ -5,6 +5,7 @@ tensorboard/, samples/, state/ and cache/; the last two may be deleted when the 
 One process, or group of processes, trains in it at a time.
 """
 
+import time
 import traceback
 from collections import Counter
 from pathlib import Path
@@ -32,6 +33,7 @@ from brainweave.training.finished import whole
 from brainweave.training.journal import Journal, require_wandb
 from brainweave.training.loop import SAMPLES, STATE, Loop, Volumes
 from brainweave.training.models import build, flexible, labels, load, measure, note
+from brainweave.training.pace import paced, require_one
 from brainweave.training.subjects import (
     COHORT,
     SPLIT,
@@ -126,8 +128,10 @@ def _run(
     wandb: str | None,
 ) -> bool:
     """Prepares, trains; whether the run is finished."""
+    began = time.monotonic()
     if wandb is not None:
         require_wandb()
+    require_one(recipe, engine)
     states = States(folder / STATE, report.say)
     known = _known(recipe, folder, states)
     if known and states.finished() and engine.first(lambda: whole(folder, known, states, report)):
@@ -150,6 +154,9 @@ def _run(
         raise OutputError(f"{folder}: a run began there meanwhile; the same command goes on")
     if engine.is_main:
         resolved = known or _resolve(recipe, parts.train, volumes)
+        if resolved.training.minutes is not None and not known:
+            trial = _loop(resolved, volumes, folder, engine, report)
+            resolved = paced(resolved, trial, began, report)
         with writing(folder):
             for place in (folder, states.folder, folder / SAMPLES):
                 sweep(place)
@@ -159,11 +166,7 @@ def _run(
     engine.barrier()
 
     recipe, journal = load_plan(folder), None
-    torch.manual_seed(derive("weights", recipe.training.seed))
-    module = build(recipe)
-    if not known:
-        measure(module, volumes.training)
-    trainer = LOOPS[type(recipe)](module, recipe, volumes, folder, engine, report=report)
+    trainer = _loop(recipe, volumes, folder, engine, report, fit=not known)
     try:
         trainer.resume() if known else trainer.save()
         if engine.is_main:
@@ -176,6 +179,24 @@ def _run(
             journal.close()
         if held is not None:
             held.close()
+
+
+def _loop(
+    recipe: Plan,
+    volumes: Volumes,
+    folder: Path,
+    engine: Engine,
+    report: Reporter,
+    *,
+    fit: bool = True,
+) -> Loop:
+    """The loop of a recipe, its model as it is before step 1. fit: with what is measured, which a
+    state has otherwise."""
+    torch.manual_seed(derive("weights", recipe.training.seed))
+    module = build(recipe)
+    if fit:
+        measure(module, volumes.training)
+    return LOOPS[type(recipe)](module, recipe, volumes, folder, engine, report=report)
 
 
 def _place(recipe: Plan, folder: Path, latents: Path | None) -> Path:
