@@ -256,4 +256,5 @@ def test_a_whole_case_is_left_alone(
 def test_bf16_is_near_float32(fill: Fill, tmp_path: Path) -> None:
     exact = Volume.load(fill(only=["t1c"])[0]).data
     rough = Volume.load(fill(only=["t1c"], precision="bf16", out=tmp_path / "rough")[0]).data
-    assert 0 < float((exact - rough).abs().max()) < 0.05
+    # not the largest of all voxels, which hangs on how a CPU rounds
+    assert 0 < float((exact - rough).square().mean().sqrt()) < 0.01
