@@ -168,14 +168,14 @@ class AutoencoderRecipe(Part):
     def fitted(self, _volumes: VolumeDataset, template: Grid) -> "AutoencoderRecipe":
         """This recipe with what is noted before step 1. Raises RecipeError where the weights of
         `training.features` are not there."""
-        features, training = self.training.features, self.training.replace(within=None)
+        features, training = self.training.features, self.training
         if features is not None:
             training = training.replace(features=features.noted())
         return self.replace(template=template, training=training)
 
     def unfitted(self) -> "AutoencoderRecipe":
         """This recipe without what `fitted` noted: equal for equal requests."""
-        features, training = self.training.features, self.training.replace(within=None)
+        features, training = self.training.features, self.training
         if features is not None:
             training = training.replace(features=features.replace(sha256=""))
         return self.replace(template=None, training=training)

@@ -1,8 +1,12 @@
 """Which device to compute on."""
 
+from typing import Literal
+
 import torch
 
 from brainweave.errors import RecipeError
+
+Precision = Literal["float32", "bf16"]
 
 
 def usable(name: str | None) -> torch.device:
@@ -15,7 +19,9 @@ def usable(name: str | None) -> torch.device:
     return torch.device(name)
 
 
-def emulates_bf16(device: torch.device) -> bool:
-    """Whether convolutions in bf16 are only imitated there: on a CPU without instructions that
-    oneDNN can use for them (AVX-512, or bf16 of Arm)."""
-    return device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+def computed(precision: Precision, device: torch.device) -> Precision:
+    """What arithmetic in `precision` is done in: float32 where a CPU only imitates bf16, which is
+    slower there. oneDNN needs AVX-512 or the bf16 of Arm for it; without oneDNN none is known."""
+    if precision == "float32" or device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return precision
+    return "bf16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"

@@ -13,9 +13,7 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 class Fitting(Part):
     """Steps, batches, rates, averages, validation.
 
-    steps: optimiser steps; epochs: passes over the cohort instead. minutes: no more of them than
-    fit into this time from the start of the command on, by timing a few before step 1; within: the
-    number found, kept in the run's recipe so that it resumes exactly. batch: volumes per step and
+    steps: optimiser steps; epochs: passes over the cohort instead. batch: volumes per step and
     process; accumulate: batches per step. lr falls along a cosine to lr_end after `warmup` steps.
     ema: decay of the averaged weights, the ones that are kept (None: the raw weights), itself
     warmed up as (1 + step) / (10 + step). precision: of the network's arithmetic. validate_every,
@@ -27,8 +25,6 @@ class Fitting(Part):
 
     steps: int | None = Field(default=None, ge=1)
     epochs: int | None = Field(default=None, ge=1)
-    minutes: float | None = Field(default=None, gt=0)
-    within: int | None = Field(default=None, ge=1)
     batch: int = Field(default=4, ge=1)
     accumulate: int = Field(default=1, ge=1)
     lr: float = Field(default=1e-4, gt=0)
@@ -58,8 +54,6 @@ class Fitting(Part):
     def total_steps(self, volumes: int, processes: int = 1) -> int:
         """Optimiser steps of the whole run."""
         if self.steps is not None:
-            total = self.steps
-        else:
-            assert self.epochs is not None
-            total = max(1, self.epochs * volumes // (self.batch * self.accumulate * processes))
-        return total if self.within is None else min(total, self.within)
+            return self.steps
+        assert self.epochs is not None
+        return max(1, self.epochs * volumes // (self.batch * self.accumulate * processes))

@@ -40,13 +40,20 @@ class Training(Fitting):
     alone. band_power: with a whitened representation, channels are weighted in the loss by this
     power of the number they are divided by (0: as `process.channel_weights` says; 2: as voxels).
     image_loss: added to the loss at t = 0, on the volume that the network's output means. swap:
-    hides more, so that what is missing does not tell where a volume is from.
+    hides more, so that what is missing does not tell where a volume is from. minutes: no more steps
+    than fit into this time from the command's start on; within: that number, found before step 1.
     """
 
     drop_conditions: float = Field(default=0.1, ge=0, lt=1)
     band_power: float = Field(default=0.0, ge=0)
     image_loss: ImageLoss | None = None
     swap: Swap | None = None
+    minutes: float | None = Field(default=None, gt=0)
+    within: int | None = Field(default=None, ge=1)
+
+    def total_steps(self, volumes: int, processes: int = 1) -> int:
+        total = super().total_steps(volumes, processes)
+        return total if self.within is None else min(total, self.within)
 
 
 class Recipe(Part):
@@ -150,9 +157,8 @@ class Recipe(Part):
     def _process_fits(self) -> "Recipe":
         base = getattr(self.process.path, "path", self.process.path)
         if isinstance(base, DDPM) and getattr(self.network, "time_scale", 1.0) > 1:
-            raise ValueError(
-                "the clock of the path DDPM counts its steps already; set network.time_scale=1"
-            )
+            reason = "the clock of the path DDPM counts its steps already"
+            raise ValueError(f"{reason}; set network.time_scale=1")
         looks = self.training.image_loss is not None and not self.process.path.wants_energies
         if looks and self.process.first_time:
             raise ValueError(
@@ -172,24 +178,23 @@ class Recipe(Part):
         if self.training.band_power:
             assert representation.std is not None
             weights = [std**self.training.band_power for std in representation.std]
-            weights = [weight / sum(weights) for weight in weights]
-            process = process.replace(channel_weights=tuple(weights))
+            process = process.replace(channel_weights=tuple(w / sum(weights) for w in weights))
         return self.replace(
             template=template,
             representation=representation,
             process=process,
             conditions=tuple(self._regressed(c, plain) for c in self.conditions),
+            training=self.training.replace(within=None),
         )
 
     def unfitted(self) -> "Recipe":
         """This recipe without what `fitted` measured: equal for equal requests."""
-        process = self.process.replace(path=self.process.path.unfitted())
-        if self.training.band_power:
-            process = process.replace(channel_weights=None)
+        weights = None if self.training.band_power else self.process.channel_weights
+        path = self.process.path.unfitted()
         return self.replace(
             template=None,
             representation=self.representation.unfitted(),
-            process=process,
+            process=self.process.replace(path=path, channel_weights=weights),
             conditions=tuple(c.unfitted() for c in self.conditions),
             training=self.training.replace(within=None),
         )

@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import tiny
 from watching import Start, newest, signal_at, wait_for, working_on
 
 from brainweave.data.cohort import Cohort
+from brainweave.data.dataset import Batch
 from brainweave.errors import (
     CheckpointError,
     CohortError,
@@ -26,8 +28,9 @@ from brainweave.model_folder import load_recipe
 from brainweave.training import run
 from brainweave.training.engine import Engine
 from brainweave.training.journal import Journal
-from brainweave.training.pace import require_one
+from brainweave.training.pace import minutes_of
 from brainweave.training.run import train
+from brainweave.training.trainer import Trainer
 
 
 def interrupted(cohort: Cohort, folder: Path, step: int, number: int = signal.SIGTERM) -> None:
@@ -276,4 +279,22 @@ def test_minutes_need_one_process() -> None:
     engine = Engine("cpu")
     engine.world = 2
     with pytest.raises(TrainingError, match="needs one process, got 2"):
-        require_one(tiny.recipe("training.minutes=5"), engine)
+        minutes_of(tiny.recipe("training.minutes=5"), engine)
+
+
+def test_a_signal_while_steps_are_timed_leaves_no_number_of_them(
+    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Trainer.step
+
+    def stopping(own: Trainer, batches: Iterator[Batch]) -> tuple[dict[str, float], bool]:
+        own.engine.stop_requested = True
+        return step(own, batches)
+
+    monkeypatch.setattr(Trainer, "step", stopping)
+    with pytest.raises(Interrupted, match="before step 1"):
+        again(cohort, tmp_path / "run", "training.minutes=1000")
+    assert not (tmp_path / "run" / "recipe.json").exists()
+    monkeypatch.undo()
+    again(cohort, tmp_path / "run", "training.minutes=1000", "training.steps=2")
+    assert load_recipe(tmp_path / "run").training.within > 2

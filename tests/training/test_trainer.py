@@ -19,7 +19,7 @@ from brainweave.data.dataset import Batch, VolumeDataset
 from brainweave.data.intensity import Fixed
 from brainweave.data.seeds import derive
 from brainweave.data.volume import Volume, read_grid
-from brainweave.device import emulates_bf16
+from brainweave.device import Precision
 from brainweave.errors import CohortError, RecipeError, TrainingError
 from brainweave.generator import Generator
 from brainweave.model_folder import load_recipe
@@ -199,18 +199,18 @@ def test_bf16_changes_the_arithmetic_where_it_is_there(cohort: Cohort, tmp_path:
         own = trainer(tiny.recipe(), cohort, tmp_path)
         own.engine = Engine("cpu", precision)
         losses.append(own.step(own.batches())[0]["loss"])
-    assert (losses[0] != losses[1]) == (not emulates_bf16(torch.device("cpu")))
+    assert (losses[0] != losses[1]) == (own.engine.precision == "bf16")
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
 
 
-@pytest.mark.parametrize("emulates", [True, False])
-def test_imitated_bf16_is_not_used(emulates: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("brainweave.training.engine.emulates_bf16", lambda _device: emulates)
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_the_network_computes_in_what_the_device_does(
+    precision: Precision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("brainweave.training.engine.computed", lambda _asked, _device: precision)
     engine = Engine("cpu", "bf16")
     with engine.autocast():
-        assert torch.is_autocast_enabled("cpu") != emulates
-    assert engine.emulates == emulates
-    assert not Engine("cpu", "float32").emulates
+        assert torch.is_autocast_enabled("cpu") == (precision == "bf16")
 
 
 def test_compiling_keeps_the_names_of_weights(cohort: Cohort, tmp_path: Path) -> None:

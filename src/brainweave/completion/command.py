@@ -126,7 +126,10 @@ def _likes(match: Sequence[str], targets: Sequence[str]) -> dict[str, Histogram]
 
 
 def _tell(job: Job, found: Sequence[Case]) -> None:
-    """A line each on the cases that lack nothing and on the volumes that are there already."""
+    """A line each on arithmetic that is not as asked, cases that lack nothing and volumes that
+    are there already."""
+    if job.precision != job.options.precision:
+        _log.info("this CPU only imitates bf16: computing in float32, which is faster here")
     whole = [case.id for case in found if not case.missing]
     if whole:
         more = f" and {len(whole) - 5} more" if len(whole) > 5 else ""

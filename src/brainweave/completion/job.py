@@ -19,6 +19,7 @@ from brainweave.data.fill import Copy
 from brainweave.data.preprocess import Frame
 from brainweave.data.seeds import derive
 from brainweave.data.volume import Volume
+from brainweave.device import Precision, computed
 from brainweave.errors import OutputError, VolumeError
 from brainweave.generator import Generator
 from brainweave.part import Part, to_dict
@@ -32,7 +33,8 @@ class Completing(Part):
     """How cases are completed.
 
     samples: draws per volume; with several each is written, and their standard deviation in place
-    of the volume. frame: what the network sees, see `frame_of`. precision: of its arithmetic.
+    of the volume. frame: what the network sees, see `frame_of`. precision: of its arithmetic,
+    as far as the device does it (`computed`).
     with_inputs: copy what a case has beside what is made.
     """
 
@@ -41,7 +43,7 @@ class Completing(Part):
     seed: int = Field(default=0, ge=0)
     frame: Fit = "model"
     dtype: Literal["int16", "float32"] = "int16"
-    precision: Literal["float32", "bf16"] = "float32"
+    precision: Precision = "float32"
     with_inputs: bool = False
 
 
@@ -73,6 +75,8 @@ class Job:
     ) -> None:
         self.generator, self.recipe, self.weights = generator, generator.recipe, weights
         self.folder, self.options, self.likes = folder, options, likes
+        self.device = next(generator.parameters()).device
+        self.precision = computed(options.precision, self.device)
         self.calls = calls_per_volume(self.recipe.replace(sampling=options.sampling))
         self.cases = [case for case in cases if case.missing]
         images = (path for case in self.cases for path in case.images.values())
@@ -171,8 +175,8 @@ class Job:
     ) -> Float[Tensor, "1 i j k"]:
         covariates = self.recipe.read(output.case.subject, output.modality)
         values = {**images, **{name: value[None] for name, value in covariates.items()}}
-        device = next(self.generator.parameters()).device.type
-        with torch.autocast(device, torch.bfloat16, enabled=self.options.precision == "bf16"):
+        half = self.precision == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             seeds = [self._seed(output)]
             x = self.generator.sample(values, seeds, self.options.sampling, progress=step)
         return x[0].float().cpu()
@@ -240,7 +244,7 @@ class Job:
             "sampling": to_dict(options.sampling),
             "frame": options.frame,
             "intensity": "0 to 1" if like is None else f"as {like.sha256}",
-            "precision": options.precision,
+            "precision": self.precision,
             "dtype": options.dtype,
         }
         noted = {

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from types import FrameType
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -26,7 +26,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from brainweave.device import emulates_bf16
+from brainweave.device import Precision, computed
 from brainweave.errors import TrainingError
 
 T = TypeVar("T")
@@ -39,18 +39,15 @@ class Engine:
     """This process among all of them, and its device.
 
     device: "cpu", "cuda", "cuda:1"; None takes the GPU of this process's local rank where there is
-    one. precision: of the network's arithmetic; parameters stay float32, and so is everything where
-    a CPU only imitates bf16 (`emulates_bf16`), which takes some thirty times as long.
+    one. precision: of the network's arithmetic; parameters stay float32, and all does where a CPU
+    only imitates bf16, see `computed`.
     Raises TrainingError for a device that is not there and for a launcher that names no address.
     """
 
-    def __init__(
-        self, device: str | None = None, precision: Literal["float32", "bf16"] = "float32"
-    ) -> None:
+    def __init__(self, device: str | None = None, precision: Precision = "float32") -> None:
         self.rank, self.world, local = _place()
         self.device = _device(device, local)
-        self.emulates = precision == "bf16" and emulates_bf16(self.device)
-        self.precision = "float32" if self.emulates else precision
+        self.precision = computed(precision, self.device)
         self.stop_requested = False
         if self.world > 1:
             backend = "nccl" if self.device.type == "cuda" else "gloo"

@@ -3,9 +3,10 @@
 import time
 from statistics import median
 
-from brainweave.errors import TrainingError
+from brainweave.errors import Interrupted, TrainingError
 from brainweave.model_folder import Plan
 from brainweave.progress import Reporter
+from brainweave.recipe import Recipe
 from brainweave.training.engine import Engine
 from brainweave.training.loop import Loop
 
@@ -13,31 +14,36 @@ TIMED = 6  # steps, after a first one that sets things up
 SPARE = 0.05  # of the time that is left, for validation, pictures and saving
 
 
-def require_one(recipe: Plan, engine: Engine) -> None:
-    """Raises TrainingError for minutes where several processes train: their pace differs."""
-    if recipe.training.minutes is not None and engine.world > 1:
+def minutes_of(recipe: Plan, engine: Engine) -> float | None:
+    """What `training.minutes` asks for, where a recipe has it. Raises TrainingError where several
+    processes train: their pace differs."""
+    minutes = recipe.training.minutes if isinstance(recipe, Recipe) else None
+    if minutes is not None and engine.world > 1:
         raise TrainingError(
-            f"training.minutes={recipe.training.minutes:g} needs one process, got {engine.world}; "
+            f"training.minutes={minutes:g} needs one process, got {engine.world}; "
             "give training.minutes=none and training.steps"
         )
+    return minutes
 
 
-def paced(recipe: Plan, trial: Loop, began: float, report: Reporter) -> Plan:
-    """The recipe with the number of steps that fit into its minutes from `began` on (of
-    `time.monotonic`), by those of a trial that is thrown away; one step at least."""
-    plan = recipe.training
-    assert plan.minutes is not None
+def paced(trial: Loop, minutes: float, began: float, report: Reporter) -> Recipe:
+    """The recipe of a trial, which is thrown away, with the number of steps that fit into minutes
+    from `began` on (of `time.monotonic`), by a few that it makes; one at least.
+
+    Raises Interrupted where a stop is asked: a pace of too few steps would stay."""
+    recipe = trial.recipe
+    assert isinstance(recipe, Recipe)
     try:
         seconds = _seconds(trial, report)
-        left = (60 * plan.minutes - (time.monotonic() - began)) * (1 - SPARE)
+        left = (60 * minutes - (time.monotonic() - began)) * (1 - SPARE)
         within, total = max(1, int(left / seconds)), trial.total
     finally:
         trial.close()
     report.say(
         f"{seconds:.3g} s a step: {min(within, total)} of {total} steps fit into "
-        f"{plan.minutes:g} minutes"
+        f"{minutes:g} minutes"
     )
-    return recipe.replace(training=plan.replace(within=within))
+    return recipe.replace(training=recipe.training.replace(within=within))
 
 
 def _seconds(trial: Loop, report: Reporter) -> float:
@@ -45,10 +51,12 @@ def _seconds(trial: Loop, report: Reporter) -> float:
     count, batches = min(TIMED + 1, trial.total), trial.batches()
     times: list[float] = []
     report.start("timing steps", count)
-    while len(times) < count and not trial.engine.stop_requested:
+    while len(times) < count:
+        if trial.engine.stop_requested:
+            raise Interrupted("stopped by a signal before step 1; the same command goes on")
         began = time.monotonic()
         trial.step(batches)
         times.append(time.monotonic() - began)
         report.advance()
     report.stop()
-    return median(times[1:] or times or [1.0])
+    return median(times[1:] or times)

@@ -33,7 +33,7 @@ from brainweave.training.finished import whole
 from brainweave.training.journal import Journal, require_wandb
 from brainweave.training.loop import SAMPLES, STATE, Loop, Volumes
 from brainweave.training.models import build, flexible, labels, load, measure, note
-from brainweave.training.pace import paced, require_one
+from brainweave.training.pace import minutes_of, paced
 from brainweave.training.subjects import (
     COHORT,
     SPLIT,
@@ -100,7 +100,7 @@ def train(
     """
     engine = Engine(device, recipe.training.precision)
     report = Reporter(quiet=not show or not engine.is_main)
-    if engine.emulates:
+    if engine.precision != recipe.training.precision:
         report.say("this CPU only imitates bf16: computing in float32, which is faster here")
     try:
         with engine.signals():
@@ -131,7 +131,7 @@ def _run(
     began = time.monotonic()
     if wandb is not None:
         require_wandb()
-    require_one(recipe, engine)
+    minutes = minutes_of(recipe, engine)
     states = States(folder / STATE, report.say)
     known = _known(recipe, folder, states)
     if known and states.finished() and engine.first(lambda: whole(folder, known, states, report)):
@@ -154,9 +154,9 @@ def _run(
         raise OutputError(f"{folder}: a run began there meanwhile; the same command goes on")
     if engine.is_main:
         resolved = known or _resolve(recipe, parts.train, volumes)
-        if resolved.training.minutes is not None and not known:
+        if minutes is not None and not known:
             trial = _loop(resolved, volumes, folder, engine, report)
-            resolved = paced(resolved, trial, began, report)
+            resolved = paced(trial, minutes, began, report)
         with writing(folder):
             for place in (folder, states.folder, folder / SAMPLES):
                 sweep(place)
