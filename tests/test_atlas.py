@@ -40,9 +40,9 @@ def cohort(count: int = 12) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
 
 def fitted(ridge: float = 0.0, whiten: float = 1.0, divisors: float = 1.0) -> Maps:
     data, values = cohort()
-    maps = Maps((AGE, SEX), SHAPE)
+    maps = Maps(Atlas(ridge=ridge), (AGE, SEX), SHAPE)
     views = ([x[None]] for x in data)
-    maps.fit(views, values, ridge=ridge, divisors=(divisors,) * 3, whiten=whiten)
+    maps.fit(views, values, divisors=(divisors,) * 3, whiten=whiten)
     return maps
 
 
@@ -76,6 +76,26 @@ def test_what_is_left_is_scaled_as_the_representation_would(whiten, divisors) ->
     assert float((rest / maps.scale.view(3, 1)).square().mean()) == pytest.approx(1, rel=1e-4)
 
 
+def test_every_voxel_is_scaled_by_what_is_left_around_it() -> None:
+    data, values = cohort()
+    data[:, 0, 0] = 2.0  # all heads are alike here
+    maps = Maps(Atlas(ridge=0, scale="voxel", least=0.2), (AGE, SEX), SHAPE)
+    maps.fit(([x[None]] for x in data), values, divisors=(1.0,) * 3, whiten=1.0)
+    rest = data - maps(values, heard((AGE, SEX), len(data)))
+    variance = rest.square().mean(0)  # a grid of 2 x 2 x 1: all voxels are around each other
+    around = variance.mean((1, 2, 3), keepdim=True)
+    torch.testing.assert_close(maps.scale, around.sqrt().expand(SHAPE), rtol=1e-4, atol=0)
+
+    wide = torch.cat([data, torch.full_like(data, 3.0).repeat(1, 1, 2, 1, 1)], dim=2)
+    maps = Maps(Atlas(ridge=0, scale="voxel", least=0.2), (AGE, SEX), (3, 6, 2, 1))
+    maps.fit(([x[None]] for x in wide), values, divisors=(1.0,) * 3, whiten=1.0)
+    least = 0.2 * (around.flatten() / 3).sqrt()  # a third of the grid holds all that is left
+    torch.testing.assert_close(
+        maps.scale[:, 3:], least.view(3, 1, 1, 1).expand(3, 3, 2, 1), rtol=1e-4, atol=0
+    )
+    assert bool((maps.scale[:, :3] > 2 * maps.scale[:, 3:]).all())
+
+
 def test_who_is_not_known_or_hidden_is_the_mean_of_the_cohort() -> None:
     maps, (data, values) = fitted(), cohort()
     nobody = {name: torch.full_like(value, NAN) for name, value in values.items()}
@@ -90,24 +110,24 @@ def test_who_is_not_known_or_hidden_is_the_mean_of_the_cohort() -> None:
 
 def test_mirrored_views_count_once_and_make_a_symmetric_mean() -> None:
     data, values = cohort()
-    maps = Maps((AGE, SEX), SHAPE)
+    maps = Maps(Atlas(ridge=0), (AGE, SEX), SHAPE)
     views = ([x[None], x[None].flip(2)] for x in data)
-    maps.fit(views, values, ridge=0.0, divisors=(1.0,) * 3, whiten=1.0)
+    maps.fit(views, values, divisors=(1.0,) * 3, whiten=1.0)
     torch.testing.assert_close(maps.maps, maps.maps.flip(2))
     torch.testing.assert_close(maps.maps, (fitted().maps + fitted().maps.flip(2)) / 2)
 
 
 def test_without_covariates_it_is_the_mean() -> None:
     data, _ = cohort()
-    maps = Maps((), SHAPE)
-    maps.fit(([x[None]] for x in data), {}, ridge=2.0, divisors=(1.0,) * 3, whiten=1.0)
+    maps = Maps(Atlas(), (), SHAPE)
+    maps.fit(([x[None]] for x in data), {}, divisors=(1.0,) * 3, whiten=1.0)
     torch.testing.assert_close(maps({}, {})[0], data.mean(0))
 
 
 def test_volumes_that_are_all_alike_leave_nothing() -> None:
-    maps, same = Maps((), SHAPE), torch.ones(1, *SHAPE)
+    maps, same = Maps(Atlas(), (), SHAPE), torch.ones(1, *SHAPE)
     with pytest.raises(RecipeError, match="leaves nothing of a channel"):
-        maps.fit(([same] for _ in range(3)), {}, ridge=2.0, divisors=(1.0,) * 3, whiten=1.0)
+        maps.fit(([same] for _ in range(3)), {}, divisors=(1.0,) * 3, whiten=1.0)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,10 @@ learn the mean first, which here is in closed form.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
@@ -24,27 +26,33 @@ class Atlas(Part):
     """Least squares of every coefficient on the covariates, for a cohort in a standard space.
 
     A number counts with its square, a name by itself; what is not known, or hidden, counts as the
-    mean of the cohort. ridge: in persons, for all but the mean.
+    mean of the cohort. ridge: in persons, for all but the mean. scale: what is left is divided by
+    its standard deviation in the whole of a channel, or around every voxel, so that nothing is
+    added where all heads are alike, as outside of them. least: of a voxel's, in its channel's.
     """
 
     ridge: float = Field(default=2.0, ge=0)
+    scale: Literal["channel", "voxel"] = "channel"
+    least: float = Field(default=0.1, gt=0, le=1)
 
 
 class Maps(nn.Module):
-    """What an atlas holds: a map of coefficients for the mean and each regressor, and by how much
-    channels are divided once the mean is gone."""
+    """What an atlas holds: a map of coefficients for the mean and each regressor, and what is
+    left is divided by once the mean is gone, per channel or per voxel."""
 
     maps: Tensor
     centre: Tensor
     scale: Tensor
 
-    def __init__(self, covariates: Sequence[Covariate], shape: Sequence[int]) -> None:
+    def __init__(self, atlas: Atlas, covariates: Sequence[Covariate], shape: Sequence[int]) -> None:
         super().__init__()
+        self.atlas = atlas
         self.covariates = covariates
         count = sum(c.regressors(torch.zeros(1, c.size)).shape[1] for c in covariates)
         self.register_buffer("maps", torch.zeros(1 + count, *shape))
         self.register_buffer("centre", torch.zeros(count))
-        self.register_buffer("scale", torch.ones(shape[0], 1, 1, 1))
+        alike = (shape[0], 1, 1, 1) if atlas.scale == "channel" else shape
+        self.register_buffer("scale", torch.ones(*alike))
 
     def forward(self, values: Mapping[str, Tensor], keep: Keep) -> Coefficients:
         """The mean for every row of values, of which those that are kept are heard."""
@@ -57,7 +65,6 @@ class Maps(nn.Module):
         volumes: Iterable[Sequence[Coefficients]],
         values: Mapping[str, Tensor],
         *,
-        ridge: float,
         divisors: Sequence[float],
         whiten: float,
     ) -> None:
@@ -76,7 +83,7 @@ class Maps(nn.Module):
         )
         self.centre.copy_(columns.sum(0) / there.sum(0).clamp(min=1))
         left = torch.zeros(len(self.maps), len(self.maps), dtype=torch.float64)
-        square, count = torch.zeros(self.maps.shape[1], dtype=torch.float64), 0
+        square, count = torch.zeros(self.maps.shape[1:], dtype=torch.float64), 0
         right = torch.zeros_like(self.maps, dtype=torch.float64, device="cpu")
         for index, views in enumerate(volumes):
             row = {n: v[index : index + 1] for n, v in values.items()}
@@ -86,20 +93,22 @@ class Maps(nn.Module):
             count += 1
             left += torch.outer(d, d)
             right += torch.tensordot(d, seen.mean(0), 0)
-            square += seen.square().mean((0, 2, 3, 4))
-        penalty = ridge * torch.eye(len(self.maps), dtype=torch.float64)
+            square += seen.square().mean(0)
+        penalty = self.atlas.ridge * torch.eye(len(self.maps), dtype=torch.float64)
         penalty[0] = 0
         maps = torch.linalg.solve(left + penalty, right.flatten(1)).view_as(right)
         fitted = torch.tensordot(left, maps, 1)
-        voxels = maps[0, 0].numel()
-        explained = (2 * maps * right - maps * fitted).sum((0, 2, 3, 4)) / voxels
-        variance = (square - explained) / count
+        explained = (2 * maps * right - maps * fitted).sum(0)
+        left_over = (square - explained) / count
+        variance = left_over.mean((1, 2, 3), keepdim=True)
         if not bool((variance > 0).all()):
             raise RecipeError("the atlas leaves nothing of a channel: all volumes are alike")
-        divided = torch.tensor(divisors, dtype=torch.float64)
-        wanted = whitening(variance.sqrt() * divided, whiten)
+        if self.atlas.scale == "voxel":
+            around = _around(left_over) / _around(torch.ones_like(left_over))
+            variance = torch.maximum(around, variance * self.atlas.least**2)
+        divided = torch.tensor(divisors, dtype=torch.float64).view(-1, 1, 1, 1)
         self.maps.copy_(maps)
-        self.scale.copy_((wanted / divided).view_as(self.scale))
+        self.scale.copy_(whitening(variance.sqrt() * divided, whiten) / divided)
 
     def _rows(self, values: Mapping[str, Tensor], keep: Keep) -> Float[Tensor, "b r"]:
         """1, then what is known, less the mean of the cohort."""
@@ -162,3 +171,8 @@ class Space:
             return data
         mean, scale = self.atlas
         return (exact(data) - mean) / scale
+
+
+def _around(x: Float[Tensor, "c i j k"]) -> Float[Tensor, "c i j k"]:
+    """The mean of every voxel and its neighbours, which are 0 outside of the grid."""
+    return F.avg_pool3d(F.pad(x, (1,) * 6), 3, 1)

@@ -42,7 +42,8 @@ class Generator(nn.Module):
         planes = sum(condition.planes(channels) for condition in recipe.conditions)
         self.network = recipe.network.build(channels + planes, channels)
         space = recipe.representation
-        self.atlas = None if recipe.atlas is None else Maps(recipe.covariates, recipe.latent_shape)
+        shape, atlas = recipe.latent_shape, recipe.atlas
+        self.atlas = None if atlas is None else Maps(atlas, recipe.covariates, shape)
         self.embedders = nn.ModuleDict(
             {
                 c.name: c.embedder(width, space.encode if isinstance(c, Mask) else space.finish)

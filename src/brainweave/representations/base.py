@@ -138,8 +138,8 @@ class Representation(Part, ABC):
         return like.new_tensor(mean).view(shape), like.new_tensor(std).view(shape)
 
 
-def whitening(std: Float[Tensor, "c"], power: float) -> Float[Tensor, "c"]:
-    """What channels of these standard deviations are divided by: see `Representation.whiten`."""
+def whitening(std: Float[Tensor, "c *space"], power: float) -> Float[Tensor, "c *space"]:
+    """What channels, or voxels, of these deviations are divided by: see `Representation.whiten`."""
     return std**power * (std ** (2 - 2 * power)).mean().sqrt()
 
 

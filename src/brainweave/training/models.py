@@ -39,11 +39,9 @@ def measure(module: nn.Module, volumes: VolumeDataset) -> None:
     mirrored = augment is not None and augment.flip > 0
     values = {n: torch.stack([row[n] for row in plain.values]) for n in plain.values[0]}
     views = ([x, x.flip(2)] if mirrored else [x] for x in plain.made())
-    assert recipe.atlas is not None
     module.atlas.fit(
         ([space.finish(view) for view in each] for each in views),
         values,
-        ridge=recipe.atlas.ridge,
         divisors=space.std or (1.0,) * space.channels,
         whiten=space.whiten,
     )

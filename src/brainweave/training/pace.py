@@ -10,7 +10,8 @@ from brainweave.recipe import Recipe
 from brainweave.training.engine import Engine
 from brainweave.training.loop import Loop
 
-TIMED = 6  # steps, after a first one that sets things up
+TIMED = 6  # steps at least; the first half sets things up while loaders still fill their queues
+TRIAL = 0.02  # of the time that is left is spent on steps that are timed
 SPARE = 0.05  # of the time that is left, for validation, pictures and saving
 
 
@@ -34,7 +35,7 @@ def paced(trial: Loop, minutes: float, began: float, report: Reporter) -> Recipe
     recipe = trial.recipe
     assert isinstance(recipe, Recipe)
     try:
-        seconds = _seconds(trial, report)
+        seconds = _seconds(trial, TRIAL * (60 * minutes - (time.monotonic() - began)), report)
         left = (60 * minutes - (time.monotonic() - began)) * (1 - SPARE)
         within, total = max(1, int(left / seconds)), trial.total
     finally:
@@ -46,17 +47,18 @@ def paced(trial: Loop, minutes: float, began: float, report: Reporter) -> Recipe
     return recipe.replace(training=recipe.training.replace(within=within))
 
 
-def _seconds(trial: Loop, report: Reporter) -> float:
-    """Of a step: the median of a few."""
-    count, batches = min(TIMED + 1, trial.total), trial.batches()
+def _seconds(trial: Loop, enough: float, report: Reporter) -> float:
+    """Of a step: the median of the later half of those that `enough` seconds allow."""
+    least, batches = min(TIMED, trial.total), trial.batches()
     times: list[float] = []
-    report.start("timing steps", count)
-    while len(times) < count:
+    report.start("timing steps", 100)
+    while len(times) < least or (sum(times) < enough and len(times) < trial.total):
         if trial.engine.stop_requested:
             raise Interrupted("stopped by a signal before step 1; the same command goes on")
         began = time.monotonic()
         trial.step(batches)
         times.append(time.monotonic() - began)
-        report.advance()
+        done = min(len(times) / least, sum(times) / enough if enough > 0 else 1.0)
+        report.advance(to=min(100, int(100 * done)))
     report.stop()
-    return median(times[1:] or times)
+    return median(times[len(times) // 2 :])
