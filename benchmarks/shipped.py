@@ -3,7 +3,8 @@
 COHORT: real volumes with columns split (train, val), age and the model's other conditions; those
 whose qc is "exclude" are left out, label maps become anatomical priors. One volume is made for
 everybody in it with a known age, and some heads at several ages; both are judged against the
-validation split. Prints tables, leaves two reports in FOLDER; run again, nothing is made twice.
+validation split. Prints tables, leaves two reports and a picture in FOLDER; run again, nothing is
+made twice.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from brainweave import Category, Cohort, Report, Request, Score, evaluate, generate, locate
 from brainweave.data.table import missing, write_table, written
+from brainweave.evaluation.overview import SECTION
 from brainweave.evaluation.priors import build_priors
 from brainweave.evaluation.settings import Settings
 from brainweave.membership import losses
@@ -65,6 +67,8 @@ def main() -> None:
         asked.out / "made", train, losses=partial(losses, model, **LOSSES, reporter=reporter)
     )
     report.save(asked.out / "report")
+    montage = next(figure.body for figure in report.figures if figure.section == SECTION)
+    (asked.out / "real-and-made.png").write_bytes(montage)
     heads = judge(asked.out / "heads")
     heads.save(asked.out / "report-heads")
     print(f"`{recipe.name}`, {len(everybody)} volumes, {len(val)} real ones (validation split)\n")

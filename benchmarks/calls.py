@@ -1,0 +1,87 @@
+"""Quality against network calls. Run: python benchmarks/calls.py COHORT [--model M] [--out FOLDER]
+
+COHORT: as for shipped.py. One volume for everybody of the validation split and each number of
+calls, always from the same seeds, judged against the real ones; and how far a volume is from that
+of the most calls, as PSNR over its range where that one is above the background. Run again,
+nothing is made twice.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+
+from brainweave import Cohort, Request, Volume, evaluate, generate, locate
+from brainweave.data.table import missing
+from brainweave.evaluation.settings import Settings
+from brainweave.model_folder import load_recipe
+from shipped import line, listed
+
+SEED = 2025
+SHOWN = (
+    *(f"{space}/frechet" for space in ("wavelet", "pca", "random-cnn")),
+    "wavelet/kid",
+    "random-cnn/kid",
+    "appearance/sharpness",
+    "appearance/grain",
+    "ms_ssim diversity",
+)
+
+
+def main() -> None:
+    """Makes, judges, prints one table per score."""
+    asked = arguments()
+    recipe, cohort = load_recipe(locate(asked.model)), Cohort.open(asked.cohort)
+    val = cohort.select(split="val")
+    known = [s for s in val if not missing(s.covariates.get("age"))]
+    table = listed(recipe, known, asked.out / "asked.csv")
+    print(f"`{recipe.name}`, {len(known)} volumes each, {len(val)} real ones (validation split)\n")
+    made, rows = {}, {name: [] for name in SHOWN}
+    settings = Settings(features=("wavelet", "pca", "random-cnn"))
+    for calls in sorted(asked.calls, reverse=True):
+        began, folder = time.monotonic(), asked.out / f"calls-{calls}"
+        words = [] if asked.model is None else [asked.model]
+        request = Request(
+            words=words, cohort=table, out=folder, steps=calls, batch=asked.batch, seed=SEED,
+            guidance=1.0, sampler=asked.sampler,
+        )  # fmt: skip
+        paths = generate(request)
+        made[calls] = [Volume.load(path).data for path in paths]
+        seconds = (time.monotonic() - began) / len(known)
+        report = evaluate(val, folder, settings=settings, cache=asked.out / "features")
+        for score in report.scores:
+            if score.name in rows:
+                rows[score.name].append(f"| {calls} {line(score)}")
+        near = [psnr(a, b) for a, b in zip(made[calls], made[max(made)], strict=True)]
+        print(f"{calls} calls: {np.mean(near):.1f} dB, {seconds:.1f} s a volume", flush=True)
+    print("\n| calls | score | value | real | z | n |\n|---|---|---|---|---|---|")
+    print("\n".join(row for name in SHOWN for row in rows[name]))
+
+
+def psnr(found: np.ndarray, wanted: np.ndarray) -> float:
+    """Of a volume where another is above its least value, over its range, in dB."""
+    low, high = float(wanted.min()), float(wanted.max())
+    head = wanted > low + 0.01 * (high - low)
+    error = float(np.mean((found[head].astype(float) - wanted[head]) ** 2))
+    return np.inf if error == 0 else 10 * float(np.log10((high - low) ** 2 / error))
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cohort", type=Path)
+    parser.add_argument("--model")
+    parser.add_argument("--out", type=Path, default=Path("out/calls"))
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--sampler")
+    parser.add_argument("--calls", type=_numbers, default=(1, 2, 4, 6, 10, 20, 50, 100))
+    return parser.parse_args()
+
+
+def _numbers(words: str) -> tuple[int, ...]:
+    return tuple(int(word) for word in words.split(","))
+
+
+if __name__ == "__main__":
+    main()
