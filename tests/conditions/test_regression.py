@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from brainweave.conditions import Images
-from brainweave.conditions.regression import LEAST, Regression
+from brainweave.conditions.perceptron import _some
+from brainweave.conditions.regression import Regression
+from brainweave.conditions.surroundings import LEAST, terms_of
 from brainweave.errors import RecipeError
 
 NAMES = ("t1w", "t1c", "t2w", "flair")
@@ -187,7 +189,7 @@ def test_the_guess_of_wide_regressors_is_their_written_out_sum() -> None:
     assert WIDE.fits is not None
     fit = next(f for f in WIDE.fits if (f.target, f.images) == ("flair", ("t1w", "t2w")))
     images = torch.cat([new["t1w"], new["t2w"]])
-    terms, head = WIDE._terms(images)
+    terms, head = terms_of(images, WIDE.levels, WIDE.ranks)
     assert len(terms) == 2 + 2 + 2 * 5
     assert torch.equal(head, (images > 0).any(0))
     by_hand = np.array(fit.coefficients) @ columns(list(terms.numpy())).T
@@ -201,7 +203,7 @@ def test_terms_are_ranks_and_means_deviations_and_shares_of_what_is_around() -> 
     image = torch.zeros(1, 40, 40, 40)
     image[:, 4:36, 4:36, 4:36] = 0.5
     image[:, 4:20, 4:36, 4:36] = 0.1
-    terms, head = Regression(levels=2)._terms(image)
+    terms, head = terms_of(image, 2, True)
     value, rank, *scales = torch.zeros(8, 40, 40, 40).masked_scatter(head, terms)
     assert torch.equal(value, image[0])
     for place, expected in ((12, 0.25), (28, 0.75)):  # two halves of one value each
@@ -269,3 +271,46 @@ def test_who_is_alone_gets_the_guess_of_all() -> None:
     fitted = Regression(levels=0, folds=3).fit([person], ("t1w",), NAMES)
     guess = fitted(person[1], "t1w", Regression(folds=3).fold(person[0]))
     assert torch.equal(guess, fitted(person[1], "t1w"))
+
+
+def test_a_perceptron_says_what_products_cannot() -> None:
+    def bent(seed: int) -> dict[str, Tensor]:
+        volumes = subject(seed)
+        step = torch.where(volumes["t1w"] > 0.5, 0.8, 0.2)
+        return {**volumes, "flair": torch.where(volumes["t1w"] > 0, step, 0.0)}
+
+    plain = Regression(levels=0, ranks=False, folds=1)
+    persons, new = named([bent(seed) for seed in range(8)]), bent(20)
+    both = [
+        r.fit(persons, ("flair",), NAMES) for r in (plain, plain.replace(hidden=32, lessons=500))
+    ]
+    for images in (("t1w",), ("t1w", "t2w"), ("t1w", "t1c", "t2w")):
+        shown = {n: x if n in images else x * torch.nan for n, x in new.items()}
+        alone, better = ((r(shown, "flair") - new["flair"]).square().mean() for r in both)
+        assert better < 0.8 * alone
+
+
+def test_a_perceptron_is_taught_without_the_fold_and_not_by_the_target() -> None:
+    regression = Regression(levels=1, folds=3, hidden=8, lessons=10)
+    persons = named([subject(seed, ("t2w",) if seed == 2 else ()) for seed in range(6)])
+    fitted = regression.fit(persons, ("t1w", "t2w"), NAMES)
+    name, volumes = persons[0]
+    fold = regression.fold(name)
+    others = [person for person in persons if regression.fold(person[0]) != fold]
+    expected = regression.replace(folds=1).fit(others, ("t1w", "t2w"), NAMES)
+    assert torch.equal(fitted(volumes, "t1w", fold), expected(volumes, "t1w"))
+    assert not torch.equal(fitted(volumes, "t1w", fold), fitted(volumes, "t1w"))
+    seen = {**volumes, "t1w": volumes["t1w"] + 1}
+    assert torch.equal(fitted(volumes, "t1w"), fitted(seen, "t1w"))
+    assert Regression.model_validate_json(fitted.model_dump_json()) == fitted
+    assert fitted.unfitted() == regression
+
+
+def test_as_many_images_are_shown_as_few_and_only_those_that_are_there() -> None:
+    usable = torch.tensor([[True, True, False, True]]).repeat(30_000, 1)
+    shown = _some(usable, torch.Generator().manual_seed(0))
+    assert not bool(shown[:, 2].any())
+    shares = torch.bincount(shown.sum(1), minlength=4) / len(shown)
+    torch.testing.assert_close(shares, torch.tensor([0, 1 / 3, 1 / 3, 1 / 3]), rtol=0, atol=0.02)
+    each = shown.float().mean(0)[[0, 1, 3]]
+    torch.testing.assert_close(each, torch.full((3,), 2 / 3), rtol=0, atol=0.02)

@@ -1,15 +1,16 @@
-"""A first guess of a missing modality: voxel by voxel from the images that are there, in closed
-form. What a network has to beat, and a place for it to start from."""
+"""A first guess of a missing modality: voxel by voxel from the images that are there and what
+surrounds it. What a network has to beat, and a place for it to start from."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from brainweave.conditions.perceptron import Lesson, Perceptron, taught
+from brainweave.conditions.surroundings import owners_of, terms_of
 from brainweave.data.seeds import derive
 from brainweave.errors import RecipeError
 from brainweave.part import Part
@@ -17,9 +18,8 @@ from brainweave.part import Part
 Volumes = Mapping[str, Tensor]  # by modality, [1 i j k] in [0, 1], NaN where missing
 Normal = tuple[Tensor, Tensor, Tensor]  # mean x x', x y and y y of a person
 VOXELS = 12_000  # of a subject that are looked at, evenly over its head
-EMPTY = 1e-3  # a mean over less head than this is none
+EVERY = 2  # of these is one that a perceptron learns from
 SMALLEST = 1e-4  # mean squared error of a person: 40 dB
-LEAST = 0.01  # of a deviation, so that its root is smooth
 
 
 class Fit(Part):
@@ -46,22 +46,27 @@ class Regression(Part):
     rounds: least squares again so often, each person counted by the inverse of its squared error,
         so that the mean over persons of the error in dB falls.
     ridge: of the mean square of each regressor.
+    hidden: width of a `Perceptron` on the same terms, taught by so many `lessons`, batches of
+        voxels; the guess is then the mean of both (0: none).
     folds: a network that starts from the guess is trained on guesses that its subject had no part
         in, as it will see them later: persons are shared out over so many, by their ids (1: not).
-    fits: None until `fit`.
+    fits, perceptrons: None until `fit`.
     """
 
     levels: int = Field(default=4, ge=0, le=8)
     ranks: bool = True
     rounds: int = Field(default=1, ge=0)
     ridge: float = Field(default=2e-3, gt=0)
+    hidden: int = Field(default=0, ge=0)
+    lessons: int = Field(default=3000, ge=1)
     folds: int = Field(default=4, ge=1)
     fits: tuple[Fit, ...] | None = None
+    perceptrons: tuple[Perceptron, ...] | None = None
 
     @model_validator(mode="after")
     def _fits_these_terms(self) -> "Regression":
         for fit in self.fits or ():
-            count = len(self._owners(len(fit.images)))
+            count = len(owners_of(len(fit.images), self.levels, self.ranks))
             needed = (count + 1) * (count + 2) // 2
             if len(fit.coefficients) != needed:
                 raise ValueError(
@@ -99,7 +104,7 @@ class Regression(Part):
                     "the modalities, or the regression out of the recipe (regression=none)"
                 )
             fits += found
-        return self.replace(fits=tuple(fits))
+        return self.replace(fits=tuple(fits), perceptrons=self._taught(moments, names, targets))
 
     def __call__(
         self, volumes: Volumes, target: str, without: int | None = None
@@ -118,50 +123,53 @@ class Regression(Part):
         fit = by_fold.get(without, by_fold[None])
         images = torch.cat([volumes[name] for name in fit.images]).float()
         with torch.autocast(images.device.type, enabled=False):
-            terms, head = self._terms(images)
+            terms, head = terms_of(images, self.levels, self.ranks)
+            made = _quadratic(terms, terms.new_tensor(fit.coefficients)).clamp(0, 1)
+            if perceptron := self._perceptron(without):
+                rows = self._rows(perceptron.names, fit.images)
+                made = (made + perceptron(terms, rows, fit.images, target).clamp(0, 1)) / 2
             guess = torch.zeros_like(images[:1])
-            guess[0, head] = _quadratic(terms, terms.new_tensor(fit.coefficients)).clamp(0, 1)
+            guess[0, head] = made
         return guess
 
     def unfitted(self) -> "Regression":
         """Without its fits."""
-        return self.replace(fits=None)
+        return self.replace(fits=None, perceptrons=None)
 
-    def _terms(
-        self, images: Float[Tensor, "n i j k"]
-    ) -> tuple[Float[Tensor, "f v"], Bool[Tensor, "i j k"]]:
-        """Of every voxel of the head, in the order of `_owners`; the head."""
-        count, size = len(images), images.shape[1:]
-        head = (images > 0).any(0)
-        there = head.flatten().nonzero()[:, 0]
-        found = [images.flatten(1).index_select(1, there)]
-        if self.ranks:
-            found.append(torch.stack([_ranks(values) for values in found[0]]))
-        margins = [-edge % 2 ** max(self.levels - 1, 0) for edge in size]
-        before = [margin // 2 for margin in margins]
-        sides = zip(reversed(before), reversed(margins), strict=True)  # the last axis first
-        padding = [width for low, margin in sides for width in (low, margin - low)]
-        inside = images * head
-        x = F.pad(torch.cat([inside, inside.square(), head[None]])[None], padding)
-        whole = x.shape[2:]
-        i, j, k = (slice(low, low + edge) for low, edge in zip(before, size, strict=True))
-        for level in range(self.levels):
-            x = _smoothed(x)
-            full = F.interpolate(x, size=whole, mode="trilinear")[0] if level else x[0]
-            sums = full[:, i, j, k].flatten(1).index_select(1, there)
-            mean, square = (sums[:-1] / sums[-1:].clamp(min=EMPTY)).split(count)
-            deviation = ((square - mean.square()).clamp(min=0) + LEAST**2).sqrt()
-            found += [mean, deviation, sums[-1:]]
-            halves = tuple(2 if edge > 1 else 1 for edge in x.shape[2:])
-            x = F.avg_pool3d(x, halves, ceil_mode=True, count_include_pad=False)
-        return torch.cat(found), head
+    def _perceptron(self, without: int | None) -> Perceptron | None:
+        """The one that a fold had no part in, or the one of all."""
+        by_fold = {found.without: found for found in self.perceptrons or ()}
+        return by_fold.get(without, by_fold.get(None))
 
-    def _owners(self, count: int) -> list[int | None]:
-        """Which of so many images each term is of: the images, their ranks, then at every scale
-        their means and deviations, and the share of head, which is of none."""
-        images = list(range(count))
-        scale = [*images, *images, None]
-        return [*images, *(images if self.ranks else ()), *scale * self.levels]
+    def _taught(
+        self,
+        moments: Sequence[tuple[int, Mapping[str, Mapping[str, Tensor]]]],
+        names: tuple[str, ...],
+        targets: Sequence[str],
+    ) -> tuple[Perceptron, ...] | None:
+        """On everybody, then on all but each fold."""
+        if not self.hidden:
+            return None
+        wanted = [(target, names.index(target)) for target in targets]
+        lessons = [
+            Lesson(fold, at, m[target]["there"], m[target]["terms"])
+            for fold, m in moments
+            for target, at in wanted
+            if bool(m[target]["there"][at]) and int(m[target]["there"].sum()) > 1
+        ]
+        groups = [(w, [x for x in lessons if x.fold != w]) for w in self._withouts()]
+        how = {"width": self.hidden, "steps": self.lessons}
+        return tuple(
+            taught(
+                group, names, owners_of(len(names), self.levels, self.ranks), without=without, **how
+            )
+            for without, group in groups
+            if group and (without is None or len(group) < len(lessons))
+        )
+
+    def _withouts(self) -> list[int | None]:
+        """Nobody is left out, then each fold is."""
+        return [None, *range(self.folds if self.folds > 1 else 0)]
 
     def _moments(self, volumes: Volumes, names: Sequence[str], target: str) -> dict[str, Tensor]:
         """Mean products of all regressors over the head of a subject; which images it has.
@@ -172,12 +180,13 @@ class Regression(Part):
         shown = shown.nan_to_num(0.0)
         others = [index for index, name in enumerate(names) if name != target]
         head = (shown[others] > 0).any(0)
-        terms, _ = self._terms(shown * head)
+        terms, _ = terms_of(shown * head, self.levels, self.ranks)
         if not terms.shape[1]:
             there = torch.zeros_like(there)  # an empty head says nothing
         terms = terms[:, :: max(1, terms.shape[1] // VOXELS)].double()
         regressors = _products(terms)
-        return {"mean": regressors @ regressors.T / max(1, terms.shape[1]), "there": there}
+        mean = regressors @ regressors.T / max(1, terms.shape[1])
+        return {"mean": mean, "there": there, "terms": terms[:, ::EVERY].float()}
 
     def _fitted(
         self,
@@ -191,7 +200,7 @@ class Regression(Part):
         usable = [(fold, m["mean"]) for fold, m in moments if bool(m["there"][needed].all())]
         own, squared = self._places(names, images, names.index(target))
         wanted, fits = 1 + names.index(target), list[Fit]()
-        for without in (None, *range(self.folds if self.folds > 1 else 0)):
+        for without in self._withouts():
             rest = [mean for fold, mean in usable if fold != without]
             if not rest or (without is not None and len(rest) == len(usable)):
                 continue
@@ -214,14 +223,23 @@ class Regression(Part):
             share = 1 / error.clamp(min=SMALLEST)
         return tuple(float(f"{weight:.7g}") for weight in weights.tolist())
 
+    def _rows(self, names: Sequence[str], images: Sequence[str]) -> list[int]:
+        """Where the terms of `images` are among those of `names`."""
+        own = {None, *(names.index(name) for name in images)}
+        return [
+            at
+            for at, owner in enumerate(owners_of(len(names), self.levels, self.ranks))
+            if owner in own
+        ]
+
     def _places(
         self, names: Sequence[str], images: Sequence[str], target: int
     ) -> tuple[list[int], int]:
         """Where the regressors of `images` are among those of `names`, and the target's square."""
-        per = {names.index(name) for name in images}
-        owners = self._owners(len(names))
-        terms = [place for place, owner in enumerate(owners) if owner is None or owner in per]
-        count = len(owners)
+        terms, count = (
+            self._rows(names, images),
+            len(owners_of(len(names), self.levels, self.ranks)),
+        )
         pairs = torch.triu_indices(count, count).T.tolist()
         place = {(i, j): 1 + count + index for index, (i, j) in enumerate(pairs)}
         products = [place[i, j] for at, i in enumerate(terms) for j in terms[at:]]
@@ -246,21 +264,3 @@ def _quadratic(terms: Float[Tensor, "f v"], weights: Float[Tensor, "r"]) -> Floa
     i, j = torch.triu_indices(count, count)
     matrix[i, j] = weights[1 + count :]
     return weights[0] + ((weights[1 : 1 + count, None] + matrix @ terms) * terms).sum(0)
-
-
-def _ranks(values: Float[Tensor, "v"]) -> Float[Tensor, "v"]:
-    """The share of them that is less, equal ones by half."""
-    ordered, order = values.sort()
-    _, place, counts = ordered.unique_consecutive(return_inverse=True, return_counts=True)
-    middle = (counts.cumsum(0) - counts / 2) / max(1, len(values))
-    return torch.empty_like(values).scatter_(0, order, middle.to(values)[place])
-
-
-def _smoothed(x: Float[Tensor, "1 c i j k"]) -> Float[Tensor, "1 c i j k"]:
-    """Weights 1 2 1 along every axis; beyond the border is 0."""
-    for axis in (2, 3, 4):
-        inner, wide = x.shape[axis] - 1, 2 * x
-        wide.narrow(axis, 1, inner).add_(x.narrow(axis, 0, inner))
-        wide.narrow(axis, 0, inner).add_(x.narrow(axis, 1, inner))
-        x = wide
-    return x / 64

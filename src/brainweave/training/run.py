@@ -153,6 +153,8 @@ def _run(
     if known is None and states.any():
         raise OutputError(f"{folder}: a run began there meanwhile; the same command goes on")
     if engine.is_main:
+        if not known:
+            report.say("measuring the training cohort")
         resolved = known or _resolve(recipe, parts.train, volumes)
         if minutes is not None and not known:
             trial = _loop(resolved, volumes, folder, engine, report)
