@@ -153,9 +153,7 @@ def _run(
     if known is None and states.any():
         raise OutputError(f"{folder}: a run began there meanwhile; the same command goes on")
     if engine.is_main:
-        if not known:
-            report.say("measuring the training cohort")
-        resolved = known or _resolve(recipe, parts.train, volumes)
+        resolved = known or _resolve(recipe, parts.train, volumes, report)
         if minutes is not None and not known:
             trial = _loop(resolved, volumes, folder, engine, report)
             resolved = paced(trial, minutes, began, report)
@@ -279,8 +277,9 @@ def _prepare(volumes: Volumes, engine: Engine, report: Reporter) -> None:
     report.stop()
 
 
-def _resolve(recipe: Plan, cohort: Cohort, volumes: Volumes) -> Plan:
+def _resolve(recipe: Plan, cohort: Cohort, volumes: Volumes, report: Reporter) -> Plan:
     """The recipe with what is measured on the training cohort, on the grid that most of it has."""
+    report.say("measuring the training cohort")
     template = recipe.template
     if template is None:
         grids = Counter(cohort.grids(recipe.targets).values())
