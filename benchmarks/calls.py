@@ -7,7 +7,6 @@ nothing is made twice.
 """
 
 import argparse
-import time
 from pathlib import Path
 
 import numpy as np
@@ -40,21 +39,20 @@ def main() -> None:
     made, rows = {}, {name: [] for name in SHOWN}
     settings = Settings(features=("wavelet", "pca", "random-cnn"))
     for calls in sorted(asked.calls, reverse=True):
-        began, folder = time.monotonic(), asked.out / f"calls-{calls}"
+        folder = asked.out / f"calls-{calls}"
         words = [] if asked.model is None else [asked.model]
         request = Request(
             words=words, cohort=table, out=folder, steps=calls, batch=asked.batch, seed=SEED,
             guidance=1.0, sampler=asked.sampler,
         )  # fmt: skip
         paths = generate(request)
-        made[calls] = [Volume.load(path).data for path in paths]
-        seconds = (time.monotonic() - began) / len(known)
+        made[calls] = [Volume.load(path).data.numpy() for path in paths]
         report = evaluate(val, folder, settings=settings, cache=asked.out / "features")
         for score in report.scores:
             if score.name in rows:
                 rows[score.name].append(f"| {calls} {line(score)}")
         near = [psnr(a, b) for a, b in zip(made[calls], made[max(made)], strict=True)]
-        print(f"{calls} calls: {np.mean(near):.1f} dB, {seconds:.1f} s a volume", flush=True)
+        print(f"{calls} calls: {np.mean(near):.1f} dB", flush=True)
     print("\n| calls | score | value | real | z | n |\n|---|---|---|---|---|---|")
     print("\n".join(row for name in SHOWN for row in rows[name]))
 
