@@ -43,6 +43,13 @@ NEEDED: dict[str, dict[str, Any]] = {
     "Mask": {"labels": (1,)},
     "Latent": {"autoencoder": WaveletFlowConfig()},
     "Fit": {"target": "t1w", "images": ("t2w",), "coefficients": (0.0, 1.0, 0.0)},
+    "Perceptron": {
+        "names": ("t1w", "t2w"),
+        "width": 1,
+        "centre": (0.0, 0.5),
+        "deviation": (1.0, 0.1),
+        "weights": (0.0,) * 11,
+    },
     "Fitting": {"steps": 1},
     "Training": {"steps": 1},
     "Features": {"weights": "resnet_10.pth"},
