@@ -1,9 +1,9 @@
 """Quality against network calls. Run: python benchmarks/calls.py COHORT [--model M] [--out FOLDER]
 
 COHORT: as for shipped.py. One volume for everybody of the validation split and each number of
-calls, always from the same seeds, judged against the real ones; and how far a volume is from that
-of the most calls, as PSNR over its range where that one is above the background. Run again,
-nothing is made twice.
+calls, by Euler steps without guidance from the same seeds, judged against the real ones; and how
+far a volume is from that of the most calls, as PSNR over its range where that one is above the
+background. Run again, nothing is made twice.
 """
 
 import argparse
@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from brainweave import Cohort, Request, Volume, evaluate, generate, locate
+from brainweave import Request, Volume, evaluate, generate, locate
 from brainweave.data.table import missing
 from brainweave.evaluation.settings import Settings
 from brainweave.model_folder import load_recipe
-from shipped import line, listed
+from shipped import accepted, line, listed
 
 SEED = 2025
 SHOWN = (
@@ -31,27 +31,27 @@ SHOWN = (
 def main() -> None:
     """Makes, judges, prints one table per score."""
     asked = arguments()
-    recipe, cohort = load_recipe(locate(asked.model)), Cohort.open(asked.cohort)
+    recipe, cohort = load_recipe(locate(asked.model)), accepted(asked.cohort)
     val = cohort.select(split="val")
     known = [s for s in val if not missing(s.covariates.get("age"))]
     table = listed(recipe, known, asked.out / "asked.csv")
     print(f"`{recipe.name}`, {len(known)} volumes each, {len(val)} real ones (validation split)\n")
-    made, rows = {}, {name: [] for name in SHOWN}
+    most, rows = None, {name: [] for name in SHOWN}
     settings = Settings(features=("wavelet", "pca", "random-cnn"))
     for calls in sorted(asked.calls, reverse=True):
         folder = asked.out / f"calls-{calls}"
         words = [] if asked.model is None else [asked.model]
         request = Request(
             words=words, cohort=table, out=folder, steps=calls, batch=asked.batch, seed=SEED,
-            guidance=1.0, sampler=asked.sampler,
+            guidance=1.0, sampler="euler",
         )  # fmt: skip
-        paths = generate(request)
-        made[calls] = [Volume.load(path).data.numpy() for path in paths]
+        made = [Volume.load(path).data.numpy() for path in generate(request)]
+        most = most or made
         report = evaluate(val, folder, settings=settings, cache=asked.out / "features")
         for score in report.scores:
             if score.name in rows:
                 rows[score.name].append(f"| {calls} {line(score)}")
-        near = [psnr(a, b) for a, b in zip(made[calls], made[max(made)], strict=True)]
+        near = [psnr(a, b) for a, b in zip(made, most, strict=True)]
         print(f"{calls} calls: {np.mean(near):.1f} dB", flush=True)
     print("\n| calls | score | value | real | z | n |\n|---|---|---|---|---|---|")
     print("\n".join(row for name in SHOWN for row in rows[name]))
@@ -72,7 +72,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model")
     parser.add_argument("--out", type=Path, default=Path("out/calls"))
     parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--sampler")
     parser.add_argument("--calls", type=_numbers, default=(1, 2, 4, 6, 10, 20, 50, 100))
     return parser.parse_args()
 

@@ -49,8 +49,7 @@ def main() -> None:
     """Makes, judges, prints."""
     asked = arguments()
     model, reporter = locate(asked.model), Reporter()
-    recipe, whole = load_recipe(model), Cohort.open(asked.cohort)
-    cohort = Cohort([s for s in whole if s.covariates.get("qc") != "exclude"], whole.source)
+    recipe, cohort = load_recipe(model), accepted(asked.cohort)
     val, train = cohort.select(split="val"), cohort.select(split="train")
     request = Request(batch=asked.batch, device=asked.device, seed=SEED)
     everybody = [s for s in cohort if s.split and not missing(s.covariates.get("age"))]
@@ -87,6 +86,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--device")
     return parser.parse_args()
+
+
+def accepted(path: Path) -> Cohort:
+    """A cohort without those whose qc is "exclude"."""
+    whole = Cohort.open(path)
+    return Cohort([s for s in whole if s.covariates.get("qc") != "exclude"], whole.source)
 
 
 def listed(recipe: Recipe, subjects: Sequence, path: Path) -> Path:

@@ -27,7 +27,7 @@ class Atlas(Part):
 
     A number counts with its square, a name by itself; what is not known, or hidden, counts as the
     mean of the cohort. ridge: in persons, for all but the mean. scale: what is left is divided by
-    its standard deviation in the whole of a channel, or around every voxel, so that nothing is
+    its standard deviation in the whole of a channel, or around every voxel, so that little is
     added where all heads are alike, as outside of them. least: of a voxel's, in its channel's.
     """
 

@@ -306,6 +306,23 @@ def test_a_perceptron_is_taught_without_the_fold_and_not_by_the_target() -> None
     assert fitted.unfitted() == regression
 
 
+def test_a_guess_draws_no_random_numbers() -> None:
+    fitted = Regression(levels=0, folds=1, hidden=8, lessons=5).fit(named(SUBJECTS), NAMES, NAMES)
+    before = torch.get_rng_state()
+    fitted(SUBJECTS[0], "t1w")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_perceptron_of_other_terms_is_refused() -> None:
+    fitted = Regression(levels=0, folds=1, hidden=8, lessons=5).fit(named(SUBJECTS), NAMES, NAMES)
+    assert fitted.perceptrons is not None
+    (found,) = fitted.perceptrons
+    with pytest.raises(RecipeError, match="sees 8 terms where there are 17: it was taught"):
+        Regression(levels=1, perceptrons=fitted.perceptrons)
+    with pytest.raises(RecipeError, match=r"217 weights and 8 deviations .* where 209 and 7 are"):
+        found.replace(centre=found.centre[:-1])  # 15 * 8 + 8 + 8 * 8 + 8 + 8 + 1
+
+
 def test_as_many_images_are_shown_as_few_and_only_those_that_are_there() -> None:
     usable = torch.tensor([[True, True, False, True]]).repeat(30_000, 1)
     shown = _some(usable, torch.Generator().manual_seed(0))

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from brainweave.part import Part
@@ -47,12 +47,24 @@ class Perceptron(Part):
     deviation: tuple[float, ...]
     weights: tuple[float, ...]
 
+    @model_validator(mode="after")
+    def _weights_fit(self) -> "Perceptron":
+        inputs, width = len(self.centre) + 2 * len(self.names), self.width
+        needed = (inputs + width + 3) * width + 1
+        if len(self.deviation) != len(self.centre) or len(self.weights) != needed:
+            raise ValueError(
+                f"{len(self.weights)} weights and {len(self.deviation)} deviations of a perceptron "
+                f"where {needed} and {len(self.centre)} are needed; train again"
+            )
+        return self
+
     def __call__(
         self, terms: Float[Tensor, "f v"], rows: Sequence[int], images: Sequence[str], target: str
     ) -> Float[Tensor, "v"]:
         """Of voxels whose terms are at `rows` among all."""
-        layers = _layers(len(self.centre) + 2 * len(self.names), self.width, 0.0)
-        values = terms.new_tensor(self.weights)
+        with torch.device("meta"):  # nothing is drawn: a guess leaves all generators as they are
+            layers = _layers(len(self.centre) + 2 * len(self.names), self.width, 0.0)
+        layers, values = layers.to_empty(device=terms.device), terms.new_tensor(self.weights)
         torch.nn.utils.vector_to_parameters(values, layers.parameters())
         centre, deviation = (terms.new_tensor(v)[rows] for v in (self.centre, self.deviation))
         shown = [name in images for name in self.names]

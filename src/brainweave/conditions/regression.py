@@ -9,7 +9,7 @@ from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from brainweave.conditions.perceptron import Lesson, Perceptron, taught
+from brainweave.conditions.perceptron import SMALLEST, Lesson, Perceptron, taught
 from brainweave.conditions.surroundings import owners_of, terms_of
 from brainweave.data.seeds import derive
 from brainweave.errors import RecipeError
@@ -19,7 +19,6 @@ Volumes = Mapping[str, Tensor]  # by modality, [1 i j k] in [0, 1], NaN where mi
 Normal = tuple[Tensor, Tensor, Tensor]  # mean x x', x y and y y of a person
 VOXELS = 12_000  # of a subject that are looked at, evenly over its head
 EVERY = 2  # of these is one that a perceptron learns from
-SMALLEST = 1e-4  # mean squared error of a person: 40 dB
 
 
 class Fit(Part):
@@ -66,13 +65,19 @@ class Regression(Part):
     @model_validator(mode="after")
     def _fits_these_terms(self) -> "Regression":
         for fit in self.fits or ():
-            count = len(owners_of(len(fit.images), self.levels, self.ranks))
+            count = len(self._owners(len(fit.images)))
             needed = (count + 1) * (count + 2) // 2
             if len(fit.coefficients) != needed:
                 raise ValueError(
                     f"the fit of {fit.target} from {', '.join(fit.images)} has "
                     f"{len(fit.coefficients)} coefficients where {needed} are needed: it was made "
                     "with other regressors; train again"
+                )
+        for found in self.perceptrons or ():
+            if len(found.centre) != (count := len(self._owners(len(found.names)))):
+                raise ValueError(
+                    f"a perceptron sees {len(found.centre)} terms where there are {count}: it was "
+                    "taught with other regressors; train again"
                 )
         return self
 
@@ -158,11 +163,9 @@ class Regression(Part):
             if bool(m[target]["there"][at]) and int(m[target]["there"].sum()) > 1
         ]
         groups = [(w, [x for x in lessons if x.fold != w]) for w in self._withouts()]
-        how = {"width": self.hidden, "steps": self.lessons}
+        owners, width, steps = self._owners(len(names)), self.hidden, self.lessons
         return tuple(
-            taught(
-                group, names, owners_of(len(names), self.levels, self.ranks), without=without, **how
-            )
+            taught(group, names, owners, width=width, steps=steps, without=without)
             for without, group in groups
             if group and (without is None or len(group) < len(lessons))
         )
@@ -186,7 +189,8 @@ class Regression(Part):
         terms = terms[:, :: max(1, terms.shape[1] // VOXELS)].double()
         regressors = _products(terms)
         mean = regressors @ regressors.T / max(1, terms.shape[1])
-        return {"mean": mean, "there": there, "terms": terms[:, ::EVERY].float()}
+        kept = terms[:, ::EVERY] if self.hidden else terms[:, :0]
+        return {"mean": mean, "there": there, "terms": kept.float()}
 
     def _fitted(
         self,
@@ -226,20 +230,16 @@ class Regression(Part):
     def _rows(self, names: Sequence[str], images: Sequence[str]) -> list[int]:
         """Where the terms of `images` are among those of `names`."""
         own = {None, *(names.index(name) for name in images)}
-        return [
-            at
-            for at, owner in enumerate(owners_of(len(names), self.levels, self.ranks))
-            if owner in own
-        ]
+        return [at for at, owner in enumerate(self._owners(len(names))) if owner in own]
+
+    def _owners(self, count: int) -> list[int | None]:
+        return owners_of(count, self.levels, self.ranks)
 
     def _places(
         self, names: Sequence[str], images: Sequence[str], target: int
     ) -> tuple[list[int], int]:
         """Where the regressors of `images` are among those of `names`, and the target's square."""
-        terms, count = (
-            self._rows(names, images),
-            len(owners_of(len(names), self.levels, self.ranks)),
-        )
+        terms, count = self._rows(names, images), len(self._owners(len(names)))
         pairs = torch.triu_indices(count, count).T.tolist()
         place = {(i, j): 1 + count + index for index, (i, j) in enumerate(pairs)}
         products = [place[i, j] for at, i in enumerate(terms) for j in terms[at:]]
