@@ -204,3 +204,11 @@ def test_tiny_fits_the_phantoms_it_is_for():
 
 def test_flowlet_base_has_the_batch_of_the_command_line():
     assert build("flowlet_base").training.batch == 16
+
+
+@pytest.mark.parametrize("name", ["complete", "complete_2mm", "complete_tiny"])
+def test_the_regression_of_completion_takes_a_perceptron(name: str) -> None:
+    images = build(name, ["hidden=8"]).images
+    assert images is not None
+    assert images.regression is not None
+    assert images.regression.hidden == 8

@@ -34,9 +34,12 @@ def bridge() -> Recipe:
     )
 
 
-def complete(modalities: tuple[str, ...] = BRATS) -> Recipe:
-    """Any of `modalities` from any others at full resolution, for a GPU."""
-    small = complete_2mm(modalities)
+def complete(modalities: tuple[str, ...] = BRATS, hidden: int = 0) -> Recipe:
+    """Any of `modalities` from any others at full resolution, for a GPU.
+
+    hidden: of `Regression`.
+    """
+    small = complete_2mm(modalities, hidden=hidden)
     return small.replace(
         name="complete",
         preprocess=small.preprocess.replace(shape=(160, 192, 160), spacing=None),
@@ -48,8 +51,11 @@ def complete(modalities: tuple[str, ...] = BRATS) -> Recipe:
     )
 
 
-def complete_2mm(modalities: tuple[str, ...] = BRATS, steps: int = 2800) -> Recipe:
-    """Any of `modalities` from any others at 2 mm, trained on two CPU cores within an hour."""
+def complete_2mm(modalities: tuple[str, ...] = BRATS, steps: int = 2800, hidden: int = 0) -> Recipe:
+    """Any of `modalities` from any others at 2 mm, trained on two CPU cores within an hour.
+
+    hidden: of `Regression`.
+    """
     return Recipe(
         name="complete_2mm",
         source="after cWDM (arXiv:2411.17203) and WFM (arXiv:2604.21146)",
@@ -63,7 +69,7 @@ def complete_2mm(modalities: tuple[str, ...] = BRATS, steps: int = 2800) -> Reci
         process=Process(source=Informed(noise=0.05), prediction="velocity", at_start=0.8),
         conditions=(
             Category(name="modality", values=modalities),
-            Images(modalities=modalities, keep=0.75, regression=Regression()),
+            Images(modalities=modalities, keep=0.75, regression=Regression(hidden=hidden)),
         ),
         network=UNetConfig(
             width=32, multipliers=(1, 2, 4), blocks=1, heads=4, groups=8, condition_width=64
@@ -92,9 +98,9 @@ def complete_2mm(modalities: tuple[str, ...] = BRATS, steps: int = 2800) -> Reci
     )
 
 
-def complete_tiny(steps: int = 300) -> Recipe:
+def complete_tiny(steps: int = 300, hidden: int = 0) -> Recipe:
     """A toy for tests and the demo: phantoms at 5 mm, learnt in under a minute."""
-    base = complete_2mm(steps=steps)
+    base = complete_2mm(steps=steps, hidden=hidden)
     return base.replace(
         name="complete_tiny",
         preprocess=base.preprocess.replace(shape=(32, 40, 32), spacing=(5.0, 5.0, 5.0)),
