@@ -17,9 +17,11 @@ from brainweave.conditions.base import Covariate
 from brainweave.conditions.hiding import Keep
 from brainweave.errors import RecipeError
 from brainweave.part import Part
+from brainweave.processes.process import Process
 from brainweave.representations.base import Representation, exact, uncast, whitening
 
 Coefficients = Float[Tensor, "b c i j k"]
+PERSONS = 256  # at most twice as many are shown to the modes
 
 
 class Atlas(Part):
@@ -29,35 +31,83 @@ class Atlas(Part):
     mean of the cohort. ridge: in persons, for all but the mean. scale: what is left is divided by
     its standard deviation in the whole of a channel, or around every voxel, so that little is
     added where all heads are alike, as outside of them. least: of a voxel's, in its channel's.
+    leading: covariates and modes act on so many channels, the first, which are the coarsest of a
+    Haar transform; the others have the mean of the cohort. None: on all.
+    modes: principal components of what is left that are kept. With them x_t can be drawn at any
+    time as from a normal distribution, so that a process may begin where noise hides what is not
+    normal about data (`Process.begin`; arXiv:2311.10892 finds that networks learn just this).
     """
 
     ridge: float = Field(default=2.0, ge=0)
     scale: Literal["channel", "voxel"] = "channel"
     least: float = Field(default=0.1, gt=0, le=1)
+    leading: int | None = Field(default=None, ge=1)
+    modes: int = Field(default=0, ge=0)
+
+
+def require_modes(atlas: Atlas | None, process: Process) -> None:
+    """Raises RecipeError for a process that an atlas does not go with, and for one that begins
+    where there is more than noise but no modes that say what."""
+    if atlas is not None and (process.source.informed or process.path.wants_energies):
+        raise RecipeError(
+            "an atlas needs noise to start from and a path that measures no bands; leave it out"
+        )
+    if process.begin and not (atlas and atlas.modes):
+        raise RecipeError(
+            f"process.begin={process.begin:g} needs an atlas that says what data are like there; "
+            "give it atlas.modes, or begin at 0"
+        )
 
 
 class Maps(nn.Module):
-    """What an atlas holds: a map of coefficients for the mean and each regressor, and what is
-    left is divided by once the mean is gone, per channel or per voxel."""
+    """What an atlas holds: maps of coefficients for the mean and, of the leading channels, each
+    regressor; what is left is divided by once the mean is gone, per channel or per voxel; the modes
+    of what is left then, and the standard deviation of what they leave."""
 
     maps: Tensor
+    mean: Tensor
     centre: Tensor
     scale: Tensor
+    modes: Tensor
+    rest: Tensor
 
     def __init__(self, atlas: Atlas, covariates: Sequence[Covariate], shape: Sequence[int]) -> None:
         super().__init__()
         self.atlas = atlas
         self.covariates = covariates
+        leading = min(atlas.leading or shape[0], shape[0])
         count = sum(c.regressors(torch.zeros(1, c.size)).shape[1] for c in covariates)
-        self.register_buffer("maps", torch.zeros(1 + count, *shape))
+        self.register_buffer("maps", torch.zeros(1 + count, leading, *shape[1:]))
+        if leading < shape[0]:
+            self.register_buffer("mean", torch.zeros(shape[0] - leading, *shape[1:]))
         self.register_buffer("centre", torch.zeros(count))
         alike = (shape[0], 1, 1, 1) if atlas.scale == "channel" else shape
         self.register_buffer("scale", torch.ones(*alike))
+        if atlas.modes:
+            self.register_buffer("modes", torch.zeros(atlas.modes, leading, *shape[1:]))
+            self.register_buffer("rest", torch.ones(*shape))
 
     def forward(self, values: Mapping[str, Tensor], keep: Keep) -> Coefficients:
         """The mean for every row of values, of which those that are kept are heard."""
         with uncast(self.maps):
-            return torch.tensordot(self._rows(values, keep), self.maps, 1)
+            known = torch.tensordot(self._rows(values, keep), self.maps, 1)
+            if not hasattr(self, "mean"):
+                return known
+            return torch.cat([known, self.mean.expand(len(known), *self.mean.shape)], dim=1)
+
+    def begin(
+        self, noise: Coefficients, alpha: Tensor, sigma: Tensor, sources: Sequence[torch.Generator]
+    ) -> Coefficients:
+        """x_t = alpha x_1 + sigma noise of data drawn as from a normal distribution, one volume of
+        each source; the noise where there are no modes."""
+        if not self.atlas.modes:
+            return noise
+        weights = [torch.randn(len(self.modes), generator=source) for source in sources]
+        rest = [torch.randn(self.rest.shape, generator=source) for source in sources]
+        data = self.rest * torch.stack(rest).to(noise)
+        leading = self.modes.shape[1]
+        data[:, :leading] += torch.tensordot(torch.stack(weights).to(noise), self.modes, 1)
+        return alpha * data + sigma * noise
 
     @torch.no_grad()
     def fit(
@@ -73,7 +123,8 @@ class Maps(nn.Module):
 
         values: [n size] of the covariates. divisors: what the representation divided channels by,
         `whiten`: the power of their standard deviation that this was, which `scale` makes it again
-        for what is left. Raises RecipeError where nothing is left.
+        for what is left. Modes beyond the number of views are 0. Raises RecipeError where nothing
+        is left.
         """
         keep = {c.name: torch.ones(len(values[c.name]), dtype=torch.bool) for c in self.covariates}
         known = [self._columns(c, values[c.name], keep[c.name]) for c in self.covariates]
@@ -82,9 +133,12 @@ class Maps(nn.Module):
             torch.cat([sure.expand_as(found) for found, sure in known], dim=1) if known else columns
         )
         self.centre.copy_(columns.sum(0) / there.sum(0).clamp(min=1))
+        leading, channels = self.maps.shape[1], len(self.scale)
         left = torch.zeros(len(self.maps), len(self.maps), dtype=torch.float64)
-        square, count = torch.zeros(self.maps.shape[1:], dtype=torch.float64), 0
-        right = torch.zeros_like(self.maps, dtype=torch.float64, device="cpu")
+        shape = (channels, *self.maps.shape[2:])
+        square, count = torch.zeros(shape, dtype=torch.float64), 0
+        right = torch.zeros(len(self.maps), *shape, dtype=torch.float64)
+        shown = list[tuple[Tensor, Tensor]]()
         for index, views in enumerate(volumes):
             row = {n: v[index : index + 1] for n, v in values.items()}
             heard = {n: k[index : index + 1] for n, k in keep.items()}
@@ -94,9 +148,13 @@ class Maps(nn.Module):
             left += torch.outer(d, d)
             right += torch.tensordot(d, seen.mean(0), 0)
             square += seen.square().mean(0)
+            if self.atlas.modes and index % (len(columns) // PERSONS + 1) == 0:
+                shown.append((d, seen[:, :leading].float()))
         penalty = self.atlas.ridge * torch.eye(len(self.maps), dtype=torch.float64)
         penalty[0] = 0
         maps = torch.linalg.solve(left + penalty, right.flatten(1)).view_as(right)
+        maps[:, leading:] = 0
+        maps[0, leading:] = right[0, leading:] / count
         fitted = torch.tensordot(left, maps, 1)
         explained = (2 * maps * right - maps * fitted).sum(0)
         left_over = (square - explained) / count
@@ -107,8 +165,28 @@ class Maps(nn.Module):
             around = _around(left_over) / _around(torch.ones_like(left_over))
             variance = torch.maximum(around, variance * self.atlas.least**2)
         divided = torch.tensor(divisors, dtype=torch.float64).view(-1, 1, 1, 1)
-        self.maps.copy_(maps)
+        self.maps.copy_(maps[:, :leading])
+        if leading < channels:
+            self.mean.copy_(maps[0, leading:])
         self.scale.copy_(whitening(variance.sqrt() * divided, whiten) / divided)
+        if self.atlas.modes:
+            self._fit_modes(shown, left_over)
+
+    def _fit_modes(self, shown: Sequence[tuple[Tensor, Tensor]], left_over: Tensor) -> None:
+        """On the leading channels of some persons, each with its regressors."""
+        leading = self.maps.shape[1]
+        maps, scale = self.maps.cpu(), self.scale.cpu()
+        residuals = torch.cat(
+            [(seen - torch.tensordot(d.float(), maps, 1)) / scale[:leading] for d, seen in shown]
+        ).flatten(1)
+        gram = residuals.double() @ residuals.double().T / len(residuals)
+        vectors = torch.linalg.eigh(gram).eigenvectors[:, -self.atlas.modes :].flip(1)
+        vectors = vectors * vectors.sum(0).sign()
+        modes = vectors.T @ residuals.double() / len(residuals) ** 0.5
+        self.modes.zero_()[: len(modes)].copy_(modes.view(-1, *self.modes.shape[1:]))
+        variance = left_over / scale.double() ** 2
+        variance[:leading] -= self.modes.cpu().double().square().sum(0)
+        self.rest.copy_(variance.clamp(min=0).sqrt())
 
     def _rows(self, values: Mapping[str, Tensor], keep: Keep) -> Float[Tensor, "b r"]:
         """1, then what is known, less the mean of the cohort."""

@@ -84,10 +84,8 @@ class Generator(nn.Module):
         noise: Float[Tensor, "b c _ _ _"],
     ) -> Float[Tensor, "b"]:
         """The loss at given times and noise, every condition heard: comparable between steps."""
-        process, values = (
-            self.recipe.process,
-            filled(self.recipe, values, len(volume), self._device),
-        )
+        values = filled(self.recipe, values, len(volume), self._device)
+        process = self.recipe.process
         keep = heard(self.recipe.conditions, len(volume))
         space, start = self._space(values, keep), process.source.start(noise, self.known(values))
         network = partial(self.network, signal=self.signal(values, keep))
@@ -163,6 +161,8 @@ class Generator(nn.Module):
         start = process.source.start(randn(), self.known(values))
         sampler = partial(SAMPLERS[sampling.sampler], **sampling.options)
         times = sampling.times(process)
+        if self.atlas is not None:
+            start = self.atlas.begin(start, *process.path.at(times[0], start)[:2], sources)
         x = sampler(denoise, start, times, path=process.path, randn=randn, progress=progress)
         space = self._space(values, heard(self.recipe.conditions, len(seeds), listen=listen))
         return space.decode(torch.lerp(start, x, sampling.strength))

@@ -27,7 +27,7 @@ def losses(
     device: str | None = None,
     reporter: Reporter | None = None,
 ) -> Float[np.ndarray, "n"]:
-    """The mean loss of every subject's volume over the middles of `times` parts of [0, 1], each
+    """The mean loss of every subject's volume over the middles of `times` parts of its times, each
     with `draws` noises, every condition heard, preprocessed as in training.
 
     Noise depends on (seed, time, draw) alone and is the same for all volumes: what it adds to a
@@ -40,7 +40,7 @@ def losses(
     check_files(recipe, cohort)
     volumes = recipe.dataset(cohort)
     middles = (torch.arange(times, dtype=torch.float64) + 0.5) / times
-    clocks = recipe.process.path.training_times(middles)
+    clocks = recipe.process.training_times(middles)
     noises = [_noise(recipe.latent_shape, draws, seed, index).to(where) for index in range(times)]
     reporter.start("losses", len(volumes))
     found: dict[str, list[float]] = {}

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from brainweave.atlas import Atlas
+from brainweave.atlas import Atlas, require_modes
 from brainweave.conditions.base import Condition, Covariate
 from brainweave.conditions.choices import Choice
 from brainweave.conditions.covariates import Category
@@ -148,9 +148,7 @@ class Recipe(Part):
 
     @model_validator(mode="after")
     def _atlas_fits(self) -> "Recipe":
-        starts, bands = self.process.source.informed, self.process.path.wants_energies
-        if self.atlas is not None and (starts or bands):
-            raise ValueError("an atlas needs noise to start from and a path that measures no bands")
+        require_modes(self.atlas, self.process)
         return self
 
     @model_validator(mode="after")

@@ -51,7 +51,8 @@ class Process(Part):
     Angular asks for data in the noise and for noise in the data and is never singular; correction
     is the same times sigma / sqrt(alpha^2 + sigma^2), to be weighted by velocity.
     error: squares have the mean of what is possible for their least, absolute values its median.
-    at_start: share of the volumes that are trained at t = 0, where the first step of a sampler
+    begin: times before it are neither trained nor sampled; an atlas with modes draws x_t there.
+    at_start: share of the volumes that are trained at `begin`, where the first step of a sampler
     looks and the only one of a single step.
     """
 
@@ -64,6 +65,7 @@ class Process(Part):
     times_mean: float = 0.0
     times_sd: Annotated[float, Field(gt=0)] = 1.0
     channel_weights: tuple[Annotated[float, Field(ge=0)], ...] | None = None  # None: plain mean
+    begin: Annotated[float, Field(ge=0, lt=1)] = 0.0
     at_start: Annotated[float, Field(ge=0, le=1)] = 0.0
     weighting: Literal["plain", "velocity"] = "plain"
     weight_limit: Annotated[float, Field(gt=0)] = 10.0  # of the factor before it is squared
@@ -71,13 +73,13 @@ class Process(Part):
 
     @property
     def first_time(self) -> float:
-        """Where sampling may start: 0, or 1e-3 where `estimate` has no solution at t = 0.
+        """Where sampling may start: `begin`, or 1e-3 where `estimate` has no solution at t = 0.
 
         The output determines both ends only if its mixture differs from x_t's. Noise prediction
         on a path with alpha(0) = 0 is the common case: there x_t is the noise itself.
         """
         c = self.path.coefficients(torch.zeros(1, dtype=torch.float64))
-        return 1e-3 if float(self._determinant(c).abs().min()) < 1e-3 else 0.0
+        return max(self.begin, 1e-3 if float(self._determinant(c).abs().min()) < 1e-3 else 0.0)
 
     def loss(
         self,
@@ -195,7 +197,11 @@ class Process(Part):
         if self.at_start:
             here = torch.rand(n, generator=generator, device=device, dtype=kind) < self.at_start
             u = torch.where(here, 0.0, u)
-        return self.path.training_times(u)
+        return self.training_times(u)
+
+    def training_times(self, u: Times) -> Times:
+        """Times from `begin` on for uniform draws of [0, 1), as the path wants them."""
+        return self.path.training_times(self.begin + (1 - self.begin) * u)
 
 
 def _exact(data: Tensor) -> torch.dtype:

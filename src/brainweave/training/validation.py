@@ -68,4 +68,4 @@ def _draw(generator: Generator, index: int) -> tuple[Tensor, Tensor]:
     times = (torch.arange(TIMES, dtype=torch.float64) + start) / TIMES
     times[: round(TIMES * recipe.process.at_start)] = 0
     noise = torch.randn(TIMES, *recipe.latent_shape, generator=source)
-    return recipe.process.path.training_times(times), noise
+    return recipe.process.training_times(times), noise
