@@ -42,7 +42,7 @@ def fitted(ridge: float = 0.0, whiten: float = 1.0, divisors: float = 1.0) -> Ma
     data, values = cohort()
     maps = Maps(Atlas(ridge=ridge), (AGE, SEX), SHAPE)
     views = ([x[None]] for x in data)
-    maps.fit(views, values, divisors=(divisors,) * 3, whiten=whiten)
+    maps.fit(views, values, count=len(data), divisors=(divisors,) * 3, whiten=whiten)
     return maps
 
 
@@ -80,7 +80,7 @@ def test_every_voxel_is_scaled_by_what_is_left_around_it() -> None:
     data, values = cohort()
     data[:, 0, 0] = 2.0  # all heads are alike here
     maps = Maps(Atlas(ridge=0, scale="voxel", least=0.2), (AGE, SEX), SHAPE)
-    maps.fit(([x[None]] for x in data), values, divisors=(1.0,) * 3, whiten=1.0)
+    maps.fit(([x[None]] for x in data), values, count=len(data), divisors=(1.0,) * 3, whiten=1.0)
     rest = data - maps(values, heard((AGE, SEX), len(data)))
     variance = rest.square().mean(0)  # a grid of 2 x 2 x 1: all voxels are around each other
     around = variance.mean((1, 2, 3), keepdim=True)
@@ -88,7 +88,7 @@ def test_every_voxel_is_scaled_by_what_is_left_around_it() -> None:
 
     wide = torch.cat([data, torch.full_like(data, 3.0).repeat(1, 1, 2, 1, 1)], dim=2)
     maps = Maps(Atlas(ridge=0, scale="voxel", least=0.2), (AGE, SEX), (3, 6, 2, 1))
-    maps.fit(([x[None]] for x in wide), values, divisors=(1.0,) * 3, whiten=1.0)
+    maps.fit(([x[None]] for x in wide), values, count=len(data), divisors=(1.0,) * 3, whiten=1.0)
     least = 0.2 * (around.flatten() / 3).sqrt()  # a third of the grid holds all that is left
     torch.testing.assert_close(
         maps.scale[:, 3:], least.view(3, 1, 1, 1).expand(3, 3, 2, 1), rtol=1e-4, atol=0
@@ -112,7 +112,7 @@ def test_mirrored_views_count_once_and_make_a_symmetric_mean() -> None:
     data, values = cohort()
     maps = Maps(Atlas(ridge=0), (AGE, SEX), SHAPE)
     views = ([x[None], x[None].flip(2)] for x in data)
-    maps.fit(views, values, divisors=(1.0,) * 3, whiten=1.0)
+    maps.fit(views, values, count=len(data), divisors=(1.0,) * 3, whiten=1.0)
     torch.testing.assert_close(maps.maps, maps.maps.flip(2))
     torch.testing.assert_close(maps.maps, (fitted().maps + fitted().maps.flip(2)) / 2)
 
@@ -120,14 +120,14 @@ def test_mirrored_views_count_once_and_make_a_symmetric_mean() -> None:
 def test_without_covariates_it_is_the_mean() -> None:
     data, _ = cohort()
     maps = Maps(Atlas(), (), SHAPE)
-    maps.fit(([x[None]] for x in data), {}, divisors=(1.0,) * 3, whiten=1.0)
+    maps.fit(([x[None]] for x in data), {}, count=len(data), divisors=(1.0,) * 3, whiten=1.0)
     torch.testing.assert_close(maps({}, {})[0], data.mean(0))
 
 
 def test_volumes_that_are_all_alike_leave_nothing() -> None:
     maps, same = Maps(Atlas(), (), SHAPE), torch.ones(1, *SHAPE)
     with pytest.raises(RecipeError, match="leaves nothing of a channel"):
-        maps.fit(([same] for _ in range(3)), {}, divisors=(1.0,) * 3, whiten=1.0)
+        maps.fit(([same] for _ in range(3)), {}, count=3, divisors=(1.0,) * 3, whiten=1.0)
 
 
 @pytest.mark.parametrize(

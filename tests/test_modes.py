@@ -10,13 +10,17 @@ from brainweave.data.cohort import Cohort
 from brainweave.data.phantom import write_phantoms
 from brainweave.errors import RecipeError
 from brainweave.generator import Generator
+from brainweave.membership import losses
 from brainweave.processes import grids
-from brainweave.processes.paths import Rectified
+from brainweave.processes.paths import DDPM, Rectified
 from brainweave.processes.process import Estimate
 from brainweave.processes.samplers import SAMPLERS
 from brainweave.recipe import Recipe
 from brainweave.representations import Haar
+from brainweave.training.engine import Engine
 from brainweave.training.models import measure
+from brainweave.training.validation import validation_loss
+from brainweave.values import filled
 
 SHAPE = (3, 2, 2, 1)
 AGE = Scalar(name="age", low=0, high=1)
@@ -30,9 +34,13 @@ def cohort(count: int) -> torch.Tensor:
     return torch.tensordot(torch.randn(count, 2, generator=source), ways, 1) + own + 0.5
 
 
+def fit(maps: Maps, views: list[list[torch.Tensor]], values: dict[str, torch.Tensor]) -> None:
+    maps.fit(views, values, count=len(views), divisors=(1.0,) * 3, whiten=1.0)
+
+
 def fitted(data: torch.Tensor, **atlas: object) -> Maps:
     maps = Maps(Atlas(ridge=0, **atlas), (), SHAPE)  # type: ignore[arg-type]
-    maps.fit(([x[None]] for x in data), {}, divisors=(1.0,) * 3, whiten=1.0)
+    fit(maps, [[x[None]] for x in data], {})
     return maps
 
 
@@ -53,7 +61,7 @@ def test_every_view_counts_in_the_modes() -> None:
     """With as many modes as there are directions the covariance of all views comes back."""
     data = cohort(40)
     maps = Maps(Atlas(ridge=0, modes=12), (), SHAPE)
-    maps.fit(([x[None], x[None].flip(2)] for x in data), {}, divisors=(1.0,) * 3, whiten=1.0)
+    fit(maps, [[x[None], x[None].flip(2)] for x in data], {})
     views = torch.cat([data, data.flip(2)])
     residual = ((views - views.mean(0)) / maps.scale).flatten(1)
     found = maps.modes.flatten(1)
@@ -68,11 +76,41 @@ def test_modes_beyond_the_number_of_views_are_nothing() -> None:
     assert float(few.rest.max()) < 1e-3
 
 
+def test_at_most_so_many_volumes_are_shown_to_the_modes(monkeypatch) -> None:
+    """Chosen at random, so that none of several contrasts in turn is left out."""
+    monkeypatch.setattr("brainweave.atlas.VOLUMES", 10)
+    data = cohort(40)
+    data[1::2] = -data[1::2]
+    few = fitted(data, modes=12)
+    assert sum(bool(mode.abs().max() > 1e-3) for mode in few.modes) <= 10
+    both = fitted(data, modes=2).modes.flatten(1)
+    monkeypatch.setattr("brainweave.atlas.VOLUMES", 40)
+    whole = fitted(data, modes=2).modes.flatten(1)
+    assert float(torch.cosine_similarity(both[0], whole[0], dim=0).abs()) > 0.9
+
+
+def test_who_is_not_known_differs_as_in_the_cohort() -> None:
+    """z of every variance of 20,000 draws: none of age's where it is known, all of it where not."""
+    data, age = cohort(40), torch.linspace(0, 1, 40)[:, None]
+    data = data + 4 * age[:, :, None, None, None]
+    maps = Maps(Atlas(ridge=0, modes=2), (AGE,), SHAPE)
+    fit(maps, [[x[None]] for x in data], {"age": age})
+    count = 20_000
+    sources = [torch.Generator().manual_seed(seed) for seed in range(count)]
+    noise, at = torch.zeros(count, *SHAPE), (torch.tensor(1.0), torch.tensor(0.0))
+    for value, other in ((0.5, 0.0), (float("nan"), 1.0)):
+        values = {"age": torch.full((count, 1), value)}
+        x = maps.begin(noise, *at, sources=sources, values=values, keep=heard((AGE,), count))
+        moved = (maps({"age": age}, heard((AGE,), 40)) - data.mean(0)) / maps.scale
+        wanted = maps.modes.square().sum(0) + maps.rest**2 + other * moved.square().mean(0)
+        assert float((x.var(0) / wanted - 1).abs().max()) < 4.5 * (2 / count) ** 0.5
+
+
 def test_only_leading_channels_have_modes_and_hear() -> None:
     data, age = cohort(40), torch.linspace(0, 1, 40)[:, None]
     data = data + age[:, :, None, None, None]
     maps = Maps(Atlas(ridge=0, leading=2, modes=2), (AGE,), SHAPE)
-    maps.fit(([x[None]] for x in data), {"age": age}, divisors=(1.0,) * 3, whiten=1.0)
+    fit(maps, [[x[None]] for x in data], {"age": age})
     assert maps.modes.shape == (2, 2, 2, 2, 1)
     mean = maps({"age": torch.tensor([[0.0], [1.0]])}, heard((AGE,), 2))
     torch.testing.assert_close(mean[:, 2:], data.mean(0)[2:].expand(2, 1, 2, 2, 1))
@@ -80,14 +118,15 @@ def test_only_leading_channels_have_modes_and_hear() -> None:
     residual = (data[:, 2:] - data.mean(0)[2:]) / maps.scale[2:]
     torch.testing.assert_close(maps.rest[2:], residual.square().mean(0).sqrt())
     whole = Maps(Atlas(ridge=0), (AGE,), SHAPE)
-    whole.fit(([x[None]] for x in data), {"age": age}, divisors=(1.0,) * 3, whiten=1.0)
+    fit(whole, [[x[None]] for x in data], {"age": age})
     torch.testing.assert_close(maps.maps, whole.maps[:, :2])
 
 
 def draws(maps: Maps, seeds: list[int], alpha: float, sigma: float) -> torch.Tensor:
     sources = [torch.Generator().manual_seed(seed) for seed in seeds]
     noise = torch.stack([torch.randn(SHAPE, generator=source) for source in sources])
-    return maps.begin(noise, torch.tensor(alpha), torch.tensor(sigma), sources)
+    at = torch.tensor(alpha), torch.tensor(sigma)
+    return maps.begin(noise, *at, sources=sources, values={}, keep={})
 
 
 def test_what_is_drawn_has_the_covariance_of_data_and_noise() -> None:
@@ -151,18 +190,20 @@ def test_a_model_that_begins_later_is_measured_and_draws(beginning: Recipe, head
     measure(generator, beginning.dataset(heads))
     assert generator.atlas is not None
     assert float(generator.atlas.modes.abs().max()) > 0.1
-    seen = list[float]()
     values = {"age": torch.tensor([[30.0]])}
-    generator.sample(values, [1], watch=lambda x, _: seen.append(float(x.std())))
     first, again = list[torch.Tensor](), list[torch.Tensor]()
     generator.sample(values, [1], watch=lambda x, _: first.append(x))
     generator.sample(values, [2], watch=lambda x, _: again.append(x))
     at = beginning.process.path.at(0.3, first[0])
     sources = [torch.Generator().manual_seed(1)]
     noise = torch.randn(beginning.latent_shape, generator=sources[0])[None]
-    wanted = generator.atlas.begin(noise, at.alpha, at.sigma, sources)
+    keep = heard(beginning.conditions, 1)
+    values = filled(beginning, values, 1, torch.device("cpu"))
+    wanted = generator.atlas.begin(
+        noise, at.alpha, at.sigma, sources=sources, values=values, keep=keep
+    )
     torch.testing.assert_close(first[0], wanted)
-    assert len(seen) == beginning.sampling.steps
+    assert len(first) == beginning.sampling.steps
     assert not torch.equal(first[0], again[0])
 
 
@@ -177,8 +218,28 @@ def test_times_before_the_beginning_are_not_trained(beginning: Recipe) -> None:
     assert bool((early == 0.3).all())
 
 
+def test_no_loss_is_measured_before_the_beginning(beginning, heads, tmp_path, monkeypatch) -> None:
+    """Neither in validation nor for membership."""
+    generator, times = Generator(beginning), list[float]()
+    measure(generator, beginning.dataset(heads))
+    generator.save(tmp_path)
+
+    def loss_at(self, volume, values, t, noise) -> torch.Tensor:
+        times.extend(t.tolist())
+        return torch.zeros(len(t))
+
+    monkeypatch.setattr(Generator, "loss_at", loss_at)
+    validation_loss(generator, beginning.dataset(heads), Engine("cpu", "float32"))
+    assert 0.3 <= min(times) < 0.4
+    times.clear()
+    losses(tmp_path, heads, times=7, draws=1)
+    assert min(times) == pytest.approx(0.35)
+
+
 def test_what_cannot_be_is_refused(beginning: Recipe) -> None:
     with pytest.raises(RecipeError, match=r"process.begin=0.3 needs an atlas that says what data"):
         beginning.replace(atlas=Atlas())
     with pytest.raises(RecipeError, match=r"from 0.3 up to, not including, 1"):
         beginning.sampling.replace(grids=((0.1,),), steps=1).times(beginning.process)
+    with pytest.raises(RecipeError, match="DDPM has steps that are trained from the first"):
+        beginning.replace(process=beginning.process.replace(path=DDPM()))

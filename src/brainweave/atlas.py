@@ -17,11 +17,12 @@ from brainweave.conditions.base import Covariate
 from brainweave.conditions.hiding import Keep
 from brainweave.errors import RecipeError
 from brainweave.part import Part
+from brainweave.processes.paths import DDPM
 from brainweave.processes.process import Process
 from brainweave.representations.base import Representation, exact, uncast, whitening
 
 Coefficients = Float[Tensor, "b c i j k"]
-PERSONS = 256  # at most twice as many are shown to the modes
+VOLUMES = 256  # at most, with all their views, are shown to the modes
 
 
 class Atlas(Part):
@@ -52,17 +53,20 @@ def require_modes(atlas: Atlas | None, process: Process) -> None:
         raise RecipeError(
             "an atlas needs noise to start from and a path that measures no bands; leave it out"
         )
+    if process.begin and isinstance(process.path, DDPM):
+        raise RecipeError("the path DDPM has steps that are trained from the first; begin at 0")
     if process.begin and not (atlas and atlas.modes):
         raise RecipeError(
             f"process.begin={process.begin:g} needs an atlas that says what data are like there; "
-            "give it atlas.modes, or begin at 0"
+            "begin at 0, or give it atlas.modes"
         )
 
 
 class Maps(nn.Module):
     """What an atlas holds: maps of coefficients for the mean and, of the leading channels, each
     regressor; what is left is divided by once the mean is gone, per channel or per voxel; the modes
-    of what is left then, and the standard deviation of what they leave."""
+    of what is left then, the standard deviation of what they leave, and the root of the covariance
+    of the regressors."""
 
     maps: Tensor
     mean: Tensor
@@ -70,6 +74,7 @@ class Maps(nn.Module):
     scale: Tensor
     modes: Tensor
     rest: Tensor
+    spread: Tensor
 
     def __init__(self, atlas: Atlas, covariates: Sequence[Covariate], shape: Sequence[int]) -> None:
         super().__init__()
@@ -86,6 +91,7 @@ class Maps(nn.Module):
         if atlas.modes:
             self.register_buffer("modes", torch.zeros(atlas.modes, leading, *shape[1:]))
             self.register_buffer("rest", torch.ones(*shape))
+            self.register_buffer("spread", torch.zeros(count, count))
 
     def forward(self, values: Mapping[str, Tensor], keep: Keep) -> Coefficients:
         """The mean for every row of values, of which those that are kept are heard."""
@@ -96,18 +102,30 @@ class Maps(nn.Module):
             return torch.cat([known, self.mean.expand(len(known), *self.mean.shape)], dim=1)
 
     def begin(
-        self, noise: Coefficients, alpha: Tensor, sigma: Tensor, sources: Sequence[torch.Generator]
+        self,
+        noise: Coefficients,
+        alpha: Tensor,
+        sigma: Tensor,
+        *,
+        sources: Sequence[torch.Generator],
+        values: Mapping[str, Tensor],
+        keep: Keep,
     ) -> Coefficients:
         """x_t = alpha x_1 + sigma noise of data drawn as from a normal distribution, one volume of
-        each source; the noise where there are no modes."""
+        each source; what is not known of it differs as in the cohort. The noise itself where there
+        are no modes."""
         if not self.atlas.modes:
             return noise
-        weights = [torch.randn(len(self.modes), generator=source) for source in sources]
-        rest = [torch.randn(self.rest.shape, generator=source) for source in sources]
-        data = self.rest * torch.stack(rest).to(noise)
-        leading = self.modes.shape[1]
-        data[:, :leading] += torch.tensordot(torch.stack(weights).to(noise), self.modes, 1)
-        return alpha * data + sigma * noise
+        shapes = [(len(self.modes),), self.rest.shape, self.centre.shape]
+        drawn = [[torch.randn(shape, generator=each) for shape in shapes] for each in sources]
+        with uncast(self.modes):
+            weights, rest, kinds = (torch.stack(d).to(noise) for d in zip(*drawn, strict=True))
+            unknown = torch.where(self._known(values, keep)[1], 0.0, kinds @ self.spread)
+            leading = self.modes.shape[1]
+            data = self.rest * rest
+            data[:, :leading] += torch.tensordot(weights, self.modes, 1)
+            data[:, :leading] += torch.tensordot(unknown, self.maps[1:], 1) / self.scale[:leading]
+            return alpha * data + sigma * noise
 
     @torch.no_grad()
     def fit(
@@ -115,40 +133,39 @@ class Maps(nn.Module):
         volumes: Iterable[Sequence[Coefficients]],
         values: Mapping[str, Tensor],
         *,
+        count: int,
         divisors: Sequence[float],
         whiten: float,
     ) -> None:
         """On the coefficients of one volume after the other, [1 c i j k], or of several views of
         it, such as mirrored ones, that count once together.
 
-        values: [n size] of the covariates. divisors: what the representation divided channels by,
-        `whiten`: the power of their standard deviation that this was, which `scale` makes it again
-        for what is left. Modes beyond the number of views are 0. Raises RecipeError where nothing
-        is left.
+        count: of volumes. values: [count size] of the covariates. divisors: what the representation
+        divided channels by, `whiten`: the power of their standard deviation that this was, which
+        `scale` makes it again for what is left. Modes beyond the number of views are 0. Raises
+        RecipeError where nothing is left.
         """
         keep = {c.name: torch.ones(len(values[c.name]), dtype=torch.bool) for c in self.covariates}
-        known = [self._columns(c, values[c.name], keep[c.name]) for c in self.covariates]
-        columns = torch.cat([found for found, _ in known], dim=1) if known else torch.zeros(0, 0)
-        there = (
-            torch.cat([sure.expand_as(found) for found, sure in known], dim=1) if known else columns
-        )
+        self.centre.zero_()
+        columns, there = self._known(values, keep)
         self.centre.copy_(columns.sum(0) / there.sum(0).clamp(min=1))
         leading, channels = self.maps.shape[1], len(self.scale)
         left = torch.zeros(len(self.maps), len(self.maps), dtype=torch.float64)
         shape = (channels, *self.maps.shape[2:])
-        square, count = torch.zeros(shape, dtype=torch.float64), 0
+        square = torch.zeros(shape, dtype=torch.float64)
         right = torch.zeros(len(self.maps), *shape, dtype=torch.float64)
         shown = list[tuple[Tensor, Tensor]]()
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+        chosen = set(order[: VOLUMES if self.atlas.modes else 0].tolist())
         for index, views in enumerate(volumes):
             row = {n: v[index : index + 1] for n, v in values.items()}
             heard = {n: k[index : index + 1] for n, k in keep.items()}
             d = self._rows(row, heard).double().cpu()[0]
             seen = torch.cat(list(views)).double().cpu()
-            count += 1
             left += torch.outer(d, d)
             right += torch.tensordot(d, seen.mean(0), 0)
             square += seen.square().mean(0)
-            if self.atlas.modes and index % (len(columns) // PERSONS + 1) == 0:
+            if index in chosen:
                 shown.append((d, seen[:, :leading].float()))
         penalty = self.atlas.ridge * torch.eye(len(self.maps), dtype=torch.float64)
         penalty[0] = 0
@@ -170,34 +187,54 @@ class Maps(nn.Module):
             self.mean.copy_(maps[0, leading:])
         self.scale.copy_(whitening(variance.sqrt() * divided, whiten) / divided)
         if self.atlas.modes:
+            values_of, vectors_of = torch.linalg.eigh(left[1:, 1:] / count)
+            self.spread.copy_(vectors_of * values_of.clamp(min=0).sqrt() @ vectors_of.T)
             self._fit_modes(shown, left_over)
 
     def _fit_modes(self, shown: Sequence[tuple[Tensor, Tensor]], left_over: Tensor) -> None:
         """On the leading channels of some persons, each with its regressors."""
-        leading = self.maps.shape[1]
-        maps, scale = self.maps.cpu(), self.scale.cpu()
-        residuals = torch.cat(
-            [(seen - torch.tensordot(d.float(), maps, 1)) / scale[:leading] for d, seen in shown]
-        ).flatten(1)
-        gram = residuals.double() @ residuals.double().T / len(residuals)
+        maps, scale = self.maps.cpu().double(), self.scale.cpu().double()
+
+        def residuals(c: int) -> Float[Tensor, "n v"]:
+            """Of a channel, a row for each view."""
+            means = (torch.tensordot(d, maps[:, c], 1) for d, _ in shown)
+            each = zip(shown, means, strict=True)
+            return torch.cat([(seen[:, c] - m) / scale[c] for (_, seen), m in each]).flatten(1)
+
+        count, leading = sum(len(seen) for _, seen in shown), self.maps.shape[1]
+        gram = torch.zeros(count, count, dtype=torch.float64)
+        for c in range(leading):
+            gram += residuals(c) @ residuals(c).T / count
         vectors = torch.linalg.eigh(gram).eigenvectors[:, -self.atlas.modes :].flip(1)
-        vectors = vectors * vectors.sum(0).sign()
-        modes = vectors.T @ residuals.double() / len(residuals) ** 0.5
-        self.modes.zero_()[: len(modes)].copy_(modes.view(-1, *self.modes.shape[1:]))
-        variance = left_over / scale.double() ** 2
+        largest = vectors.gather(0, vectors.abs().argmax(0)[None])
+        vectors = vectors * largest.sign() / count**0.5
+        self.modes.zero_()
+        for c in range(leading):
+            modes = vectors.T @ residuals(c)
+            self.modes[: len(modes), c].copy_(modes.view(-1, *self.modes.shape[2:]))
+        variance = left_over / scale**2
         variance[:leading] -= self.modes.cpu().double().square().sum(0)
         self.rest.copy_(variance.clamp(min=0).sqrt())
 
     def _rows(self, values: Mapping[str, Tensor], keep: Keep) -> Float[Tensor, "b r"]:
         """1, then what is known, less the mean of the cohort."""
+        known, _ = self._known(values, keep)
+        return torch.cat([known.new_ones(len(known), 1), known], dim=1)
+
+    def _known(
+        self, values: Mapping[str, Tensor], keep: Keep
+    ) -> tuple[Float[Tensor, "b r"], Bool[Tensor, "b r"]]:
+        """Regressors less the mean of the cohort, 0 where one is not known or hidden, and where
+        it is."""
         count = len(next(iter(keep.values()))) if keep else 1
-        rows, start = [torch.ones(count, 1, device=self.maps.device)], 0
+        rows = [torch.zeros(count, 0, device=self.maps.device)]
+        there = [rows[0].bool()]
         for c in self.covariates:
             found, sure = self._columns(c, values[c.name], keep[c.name])
-            centre = self.centre[start : start + found.shape[1]]
-            rows.append(torch.where(sure, found - centre, 0.0))
-            start += found.shape[1]
-        return torch.cat(rows, dim=1)
+            rows.append(found)
+            there.append(sure.expand_as(found))
+        known = torch.cat(there, dim=1)
+        return torch.where(known, torch.cat(rows, dim=1) - self.centre, 0.0), known
 
     def _columns(
         self, covariate: Covariate, value: Float[Tensor, "b _"], keep: Bool[Tensor, "b"]

@@ -110,9 +110,8 @@ class Generator(nn.Module):
         values: natural units, NaN or absent where not known; images as `recipe.preprocess` makes
         them, on any grid whose edges are multiples of `recipe.factors`: the volume's is theirs,
         else that of `recipe.preprocess`. listen: which ways of hearing conditions act; the others
-        hear the null. watch: is shown x_t and the estimate of each call. Dropout is off, in
-        training too. Raises ConditionError for a condition that the model does not have, an image
-        that it needs or an unknown `listen`.
+        hear the null. watch: is shown x_t and the estimate of each call. Raises ConditionError for
+        a condition that the model does not have, an image that it needs or an unknown `listen`.
         """
         if listen not in get_args(Listen):
             raise ConditionError(f"listen {listen!r} is unknown{hint(listen, get_args(Listen))}")
@@ -161,11 +160,12 @@ class Generator(nn.Module):
         start = process.source.start(randn(), self.known(values))
         sampler = partial(SAMPLERS[sampling.sampler], **sampling.options)
         times = sampling.times(process)
+        keep = heard(self.recipe.conditions, len(seeds), listen=listen)
         if self.atlas is not None:
-            start = self.atlas.begin(start, *process.path.at(times[0], start)[:2], sources)
+            at = process.path.at(times[0], start)[:2]
+            start = self.atlas.begin(start, *at, sources=sources, values=values, keep=keep)
         x = sampler(denoise, start, times, path=process.path, randn=randn, progress=progress)
-        space = self._space(values, heard(self.recipe.conditions, len(seeds), listen=listen))
-        return space.decode(torch.lerp(start, x, sampling.strength))
+        return self._space(values, keep).decode(torch.lerp(start, x, sampling.strength))
 
     def known(
         self, values: Values, folds: Sequence[int] | None = None

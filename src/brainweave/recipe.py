@@ -161,7 +161,7 @@ class Recipe(Part):
         if looks and self.process.first_time:
             raise ValueError(
                 f"training.image_loss looks at t = 0, where {self.process.prediction} does not say "
-                "what the data are; predict velocity or data"
+                "what the data are, or before process.begin; predict velocity or data, begin at 0"
             )
         self.sampling.require(self.process)
         return self

@@ -42,6 +42,7 @@ def measure(module: nn.Module, volumes: VolumeDataset) -> None:
     module.atlas.fit(
         ([space.finish(view) for view in each] for each in views),
         values,
+        count=len(plain.values),
         divisors=space.std or (1.0,) * space.channels,
         whiten=space.whiten,
     )
