@@ -3,8 +3,8 @@
 COHORT: real volumes with columns split (train, val), age and the model's other conditions; those
 whose qc is "exclude" are left out, label maps become anatomical priors. One volume is made for
 everybody in it with a known age, and some heads at several ages; both are judged against the
-validation split. Prints tables, leaves two reports and a picture in FOLDER; run again, nothing is
-made twice.
+validation split. Prints tables, leaves two reports, and page.md with its pictures, in FOLDER; run
+again, nothing is made twice.
 """
 
 import argparse
@@ -15,7 +15,6 @@ from pathlib import Path
 
 from brainweave import Category, Cohort, Report, Request, Score, evaluate, generate, locate
 from brainweave.data.table import missing, write_table, written
-from brainweave.evaluation.overview import SECTION
 from brainweave.evaluation.priors import build_priors
 from brainweave.evaluation.settings import Settings
 from brainweave.membership import losses
@@ -66,8 +65,7 @@ def main() -> None:
         asked.out / "made", train, losses=partial(losses, model, **LOSSES, reporter=reporter)
     )
     report.save(asked.out / "report")
-    montage = next(figure.body for figure in report.figures if figure.section == SECTION)
-    (asked.out / "real-and-made.png").write_bytes(montage)
+    (asked.out / "page.md").write_text(paged(report, asked.out / "pictures"))
     heads = judge(asked.out / "heads")
     heads.save(asked.out / "report-heads")
     print(f"`{recipe.name}`, {len(everybody)} volumes, {len(val)} real ones (validation split)\n")
@@ -114,6 +112,23 @@ def tabled(report: Report, names: Sequence[str]) -> str:
     lines = ["| score | value | real | z | n |", "|---|---|---|---|---|"]
     lines += [line(found[name]) for name in names if name in found]
     return "\n".join(lines)
+
+
+def paged(report: Report, pictures: Path) -> str:
+    """The report as Markdown, its figures as files beside it."""
+    pictures.mkdir(parents=True, exist_ok=True)
+    parts, section = [f"```\n{report.summary()}\n```"], ""
+    for figure in report.figures:
+        if figure.section != section:
+            parts.append(f"## {(section := figure.section)}")
+        drawn = isinstance(figure.body, str)
+        file = pictures / f"{figure.title.lower().replace(' ', '-')}.{'svg' if drawn else 'png'}"
+        file.write_bytes(figure.body.encode() if drawn else figure.body)
+        tag = " (synthetic)" if figure.synthetic else ""
+        parts.append(f"**{figure.title}{tag}.** {figure.caption}")
+        parts.append(f"![{figure.title}]({pictures.name}/{file.name})")
+    parts.append(f"## Scores\n\n{tabled(report, [score.name for score in report.scores])}")
+    return "\n\n".join(parts) + "\n"
 
 
 def line(score: Score) -> str:

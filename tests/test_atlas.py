@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from brainweave.atlas import Atlas, Maps, Space
+from brainweave.atlas import Atlas, Maps
 from brainweave.conditions import Binary, Category, Choice, Continuous, Ordinal, Scalar, SetOf
 from brainweave.conditions.hiding import heard
 from brainweave.data.cohort import Cohort
@@ -19,6 +19,7 @@ from brainweave.processes.paths import Rectified, Trigonometric
 from brainweave.processes.process import Estimate
 from brainweave.recipe import Recipe
 from brainweave.representations import Haar, Voxel
+from brainweave.space import Space
 from brainweave.training.models import measure
 from brainweave.training.run import train
 

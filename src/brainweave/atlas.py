@@ -13,16 +13,19 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
 
+from brainweave.colouring import colouring
 from brainweave.conditions.base import Covariate
 from brainweave.conditions.hiding import Keep
 from brainweave.errors import RecipeError
 from brainweave.part import Part
 from brainweave.processes.paths import DDPM
 from brainweave.processes.process import Process
-from brainweave.representations.base import Representation, exact, uncast, whitening
+from brainweave.representations.base import uncast, whitening
 
 Coefficients = Float[Tensor, "b c i j k"]
 VOLUMES = 256  # at most, with all their views, are shown to the modes
+COLOURING = 32  # of them to what colours the rest, which is alike everywhere
+TINY = 1e-12
 
 
 class Atlas(Part):
@@ -37,6 +40,8 @@ class Atlas(Part):
     modes: principal components of what is left that are kept. With them x_t can be drawn at any
     time as from a normal distribution, so that a process may begin where noise hides what is not
     normal about data (`Process.begin`; arXiv:2311.10892 finds that networks learn just this).
+    reach: what modes leave is then correlated over so many places of the grid and over channels as
+    it is in the cohort, everywhere alike (None: not at all).
     """
 
     ridge: float = Field(default=2.0, ge=0)
@@ -44,6 +49,7 @@ class Atlas(Part):
     least: float = Field(default=0.1, gt=0, le=1)
     leading: int | None = Field(default=None, ge=1)
     modes: int = Field(default=0, ge=0)
+    reach: int | None = Field(default=None, ge=0, le=4)
 
 
 def require_modes(atlas: Atlas | None, process: Process) -> None:
@@ -65,8 +71,8 @@ def require_modes(atlas: Atlas | None, process: Process) -> None:
 class Maps(nn.Module):
     """What an atlas holds: maps of coefficients for the mean and, of the leading channels, each
     regressor; what is left is divided by once the mean is gone, per channel or per voxel; the modes
-    of what is left then, the standard deviation of what they leave, and the root of the covariance
-    of the regressors."""
+    of what is left then, the standard deviation of what they leave, what colours it, and the root
+    of the covariance of the regressors."""
 
     maps: Tensor
     mean: Tensor
@@ -74,6 +80,7 @@ class Maps(nn.Module):
     scale: Tensor
     modes: Tensor
     rest: Tensor
+    colour: Tensor
     spread: Tensor
 
     def __init__(self, atlas: Atlas, covariates: Sequence[Covariate], shape: Sequence[int]) -> None:
@@ -92,6 +99,9 @@ class Maps(nn.Module):
             self.register_buffer("modes", torch.zeros(atlas.modes, leading, *shape[1:]))
             self.register_buffer("rest", torch.ones(*shape))
             self.register_buffer("spread", torch.zeros(count, count))
+            if atlas.reach is not None:
+                kernel = (2 * atlas.reach + 1,) * 3
+                self.register_buffer("colour", torch.zeros(shape[0], shape[0], *kernel))
 
     def forward(self, values: Mapping[str, Tensor], keep: Keep) -> Coefficients:
         """The mean for every row of values, of which those that are kept are heard."""
@@ -122,6 +132,8 @@ class Maps(nn.Module):
             weights, rest, kinds = (torch.stack(d).to(noise) for d in zip(*drawn, strict=True))
             unknown = torch.where(self._known(values, keep)[1], 0.0, kinds @ self.spread)
             leading = self.modes.shape[1]
+            if self.atlas.reach is not None:
+                rest = F.conv3d(rest, self.colour, padding=self.atlas.reach)
             data = self.rest * rest
             data[:, :leading] += torch.tensordot(weights, self.modes, 1)
             data[:, :leading] += torch.tensordot(unknown, self.maps[1:], 1) / self.scale[:leading]
@@ -154,7 +166,7 @@ class Maps(nn.Module):
         shape = (channels, *self.maps.shape[2:])
         square = torch.zeros(shape, dtype=torch.float64)
         right = torch.zeros(len(self.maps), *shape, dtype=torch.float64)
-        shown = list[tuple[Tensor, Tensor]]()
+        shown, whole = list[tuple[Tensor, Tensor]](), list[tuple[Tensor, Tensor]]()
         order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
         chosen = set(order[: VOLUMES if self.atlas.modes else 0].tolist())
         for index, views in enumerate(volumes):
@@ -167,6 +179,8 @@ class Maps(nn.Module):
             square += seen.square().mean(0)
             if index in chosen:
                 shown.append((d, seen[:, :leading].float()))
+                if self.atlas.reach is not None and len(whole) < COLOURING:
+                    whole.append((d, seen.float()))
         penalty = self.atlas.ridge * torch.eye(len(self.maps), dtype=torch.float64)
         penalty[0] = 0
         maps = torch.linalg.solve(left + penalty, right.flatten(1)).view_as(right)
@@ -190,6 +204,9 @@ class Maps(nn.Module):
             values_of, vectors_of = torch.linalg.eigh(left[1:, 1:] / count)
             self.spread.copy_(vectors_of * values_of.clamp(min=0).sqrt() @ vectors_of.T)
             self._fit_modes(shown, left_over)
+            if self.atlas.reach is not None:
+                left = torch.cat([self._left(d, seen) for d, seen in whole])
+                self.colour.copy_(colouring(left, self.rest.cpu(), self.atlas.reach))
 
     def _fit_modes(self, shown: Sequence[tuple[Tensor, Tensor]], left_over: Tensor) -> None:
         """On the leading channels of some persons, each with its regressors."""
@@ -215,6 +232,18 @@ class Maps(nn.Module):
         variance = left_over / scale**2
         variance[:leading] -= self.modes.cpu().double().square().sum(0)
         self.rest.copy_(variance.clamp(min=0).sqrt())
+
+    def _left(self, d: Tensor, seen: Tensor) -> Tensor:
+        """What the modes leave of the views of a volume with regressors `d`."""
+        leading, mean = self.maps.shape[1], torch.tensordot(d.float(), self.maps.cpu(), 1)
+        if leading < len(self.scale):
+            mean = torch.cat([mean, self.mean.cpu()])
+        left = (seen - mean) / self.scale.cpu()
+        modes = self.modes.cpu().flatten(1)
+        lengths = modes.square().sum(1).clamp(min=TINY)
+        weights = left[:, :leading].flatten(1) @ modes.T / lengths
+        left[:, :leading] -= (weights @ modes).view(-1, *self.modes.shape[1:])
+        return left
 
     def _rows(self, values: Mapping[str, Tensor], keep: Keep) -> Float[Tensor, "b r"]:
         """1, then what is known, less the mean of the cohort."""
@@ -244,48 +273,6 @@ class Maps(nn.Module):
         sure = (keep.to(device) & ~value.to(device).isnan().any(1))[:, None]
         found = covariate.regressors(value.to(device))
         return torch.where(sure, found, 0.0), sure
-
-
-class Space:
-    """What a process works in: coefficients, and with an atlas what differs from their mean."""
-
-    def __init__(
-        self,
-        representation: Representation,
-        maps: Maps | None,
-        values: Mapping[str, Tensor],
-        keep: Keep,
-    ) -> None:
-        self.representation = representation
-        self.atlas = None if maps is None else (maps(values, keep), maps.scale)
-
-    def finish(self, prepared: Tensor) -> Tensor:
-        """Of what the representation has prepared."""
-        return self._less_mean(self.representation.finish(prepared))
-
-    def encode(self, volume: Tensor) -> Tensor:
-        """Of volumes."""
-        return self._less_mean(self.representation.encode(volume))
-
-    def decode(self, data: Tensor) -> Tensor:
-        """Volumes."""
-        if self.atlas is not None:
-            mean, scale = self.atlas
-            data = exact(data) * scale + mean
-        return self.representation.decode(data)
-
-    def apart(self, other: "Space") -> Tensor | None:
-        """What data are more there than here; None without an atlas."""
-        if self.atlas is None or other.atlas is None:
-            return None
-        (mean, scale), (its, _) = self.atlas, other.atlas
-        return (mean - its) / scale
-
-    def _less_mean(self, data: Tensor) -> Tensor:
-        if self.atlas is None:
-            return data
-        mean, scale = self.atlas
-        return (exact(data) - mean) / scale
 
 
 def _around(x: Float[Tensor, "c i j k"]) -> Float[Tensor, "c i j k"]:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from brainweave.atlas import Maps, Space
+from brainweave.atlas import Maps
 from brainweave.conditions.base import Signal
 from brainweave.conditions.hiding import Keep, Listen, drawn, heard, listening
 from brainweave.conditions.images import Mask
@@ -29,6 +29,7 @@ from brainweave.processes.guidance import (
 from brainweave.processes.process import Denoiser, Judge
 from brainweave.processes.samplers import SAMPLERS
 from brainweave.recipe import FOLD, Recipe, Sampling
+from brainweave.space import Space
 from brainweave.values import Values, edges_of, filled, prepared
 
 
@@ -127,13 +128,11 @@ class Generator(nn.Module):
         values = filled(self.recipe, values, len(seeds), self._device)
         if self.recipe.images is not None:
             self.recipe.images.require(values, one=self.recipe.process.source.informed)
-        draw = partial(
-            self._sample, seeds=seeds, sampling=sampling, listen=listen, progress=progress
-        )
-        x = draw(values, watch=watch)
+        told = (seeds, sampling, listen, progress)
+        x = self._sample(values, *told, watch)
         if sampling.mirror:
             mirrored = {n: v.flip(2) if v.dim() == 5 else v for n, v in values.items()}
-            x = (x + draw(mirrored, watch=None).flip(2)) / 2
+            x = (x + self._sample(mirrored, *told, None).flip(2)) / 2
         return self._finish(x, values, sampling)
 
     def _sample(

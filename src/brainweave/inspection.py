@@ -97,6 +97,8 @@ def _parts(recipe: Recipe) -> Iterable[tuple[str, str]]:
     yield "preprocess", _word(recipe.preprocess)
     latent = f"{recipe.latent_shape[0]} x {_edges(recipe.latent_shape[1:])}"
     yield "representation", f"{_word(recipe.representation)}: {latent}"
+    if recipe.atlas is not None:
+        yield "atlas", _word(recipe.atlas)
     yield "process", _word(recipe.process)
     for condition in recipe.conditions:
         yield "condition", _heard(condition)

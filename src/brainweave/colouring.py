@@ -1,0 +1,55 @@
+"""Noise that is correlated over places and channels as given fields are, everywhere alike."""
+
+from itertools import product
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+LEAST = 0.15  # of a channel's: places that differ less than this say nothing about correlations
+
+
+def colouring(
+    fields: Float[Tensor, "n c i j k"], deviation: Float[Tensor, "c i j k"], reach: int
+) -> Float[Tensor, "c c r r r"]:
+    """The kernel whose convolution with white noise has the correlations of `fields`, each divided
+    by its standard deviation there, over at most `reach` places along each axis.
+
+    It is the root of their spectrum: a matrix of channels at every frequency, of correlations that
+    a raised cosine takes to 0 beyond the reach. What comes out has unit variance.
+    """
+    usual = deviation.square().mean((1, 2, 3), keepdim=True).sqrt()
+    there = deviation > LEAST * usual
+    unit = torch.where(there, fields / deviation.clamp(min=1e-12), 0.0)
+    channels, size = len(deviation), 4 * reach + 2
+    lags = torch.zeros(channels, channels, size, size, size, dtype=torch.float64)
+    window = range(-reach, reach + 1)
+    steps = list(product(window, window, window))
+    for step in steps:
+        seen = _moved(unit, step) @ _moved(unit, _back(step)).T / len(fields)
+        count = _moved(there[None].float(), step) @ _moved(there[None].float(), _back(step)).T
+        taper = torch.tensor(step).mul(torch.pi / (reach + 1)).cos().add(1).div(2).prod()
+        i, j, k = (s % size for s in step)
+        lags[:, :, i, j, k] = taper * seen / count.clamp(min=1)
+    spectrum = torch.fft.fftn(lags, dim=(2, 3, 4)).permute(2, 3, 4, 0, 1)
+    values, vectors = torch.linalg.eigh((spectrum + spectrum.mH) / 2)
+    root = (vectors * values.clamp(min=0).sqrt()[..., None, :]) @ vectors.mH
+    filters = torch.fft.ifftn(root.permute(3, 4, 0, 1, 2), dim=(2, 3, 4)).real
+    kernel = torch.zeros(channels, channels, *(2 * reach + 1,) * 3, dtype=torch.float64)
+    for step in steps:
+        i, j, k = (s % size for s in step)
+        x, y, z = (reach - s for s in step)
+        kernel[:, :, x, y, z] = filters[:, :, i, j, k]
+    length = kernel.square().sum((1, 2, 3, 4), keepdim=True).sqrt()
+    return (kernel / length.clamp(min=1e-12)).float()
+
+
+def _moved(x: Float[Tensor, "n c i j k"], step: tuple[int, ...]) -> Float[Tensor, "c v"]:
+    """x at place + step, of all places where both are on the grid."""
+    for axis, s in enumerate(step, 2):
+        x = x.narrow(axis, max(0, s), x.shape[axis] - abs(s))
+    return x.transpose(0, 1).flatten(1)
+
+
+def _back(step: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(-s for s in step)
