@@ -28,6 +28,8 @@ VARIANTS = {
     "begin at 0": ("process.begin=0",),
     "begin at 0.4": ("process.begin=0.4",),
     "no mean head": ("process.begin=0", "atlas=none"),
+    "white rest": ("atlas.reach=none",),
+    "few modes": ("atlas.modes=4",),
     "all channels hear": ("atlas.leading=none",),
     "scale per voxel": ("atlas.scale=voxel",),
     "whiten 0": ("representation.whiten=0",),
@@ -99,10 +101,10 @@ def recipe_of(name: str, seed: int, tflop: float) -> Recipe:
     """A variant with as many steps as its arithmetic allows: backward costs as two forward."""
     base, words = ("flowlet", FLOWLET) if name == "flowlet" else ("t1_2mm", VARIANTS[name])
     brief = [word for word in BRIEF if word.partition("=")[0] not in "".join(words)]
-    recipe = build(base, [*words, *brief, f"training.seed={seed}"])
+    recipe = build(base, ["sampling.grids=[]", *words, *brief, f"training.seed={seed}"])
     assert isinstance(recipe, Recipe)
     steps = round(tflop * 1e12 / (3 * flops_per_call(recipe) * recipe.training.batch))
-    sampling = recipe.sampling.replace(steps=CALLS, guidance=1.0)
+    sampling = recipe.sampling.replace(steps=CALLS, guidance=1.0, grids=())
     training = recipe.training.replace(steps=steps, epochs=None, validate_every=steps)
     return recipe.replace(sampling=sampling, training=training)
 

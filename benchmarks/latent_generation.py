@@ -50,7 +50,7 @@ from shipped import SEED, SHOWN, listed
 FIELDS = ("age", "sex", "site")
 BRIEF = ("training.warmup=50", "training.ema=0.995", "training.save_every=100")
 MODELS = {  # 40 network calls a volume: guidance takes two a step
-    "t1_2mm": ("sampling.steps=20",),
+    "t1_2mm": ("sampling.steps=40",),
     "latent_flow_2mm": ("sampling.steps=40",),
     "wfdm_plus_2mm": ("sampling.sampler=euler", "sampling.steps=20"),
 }

@@ -241,5 +241,11 @@ def test_what_cannot_be_is_refused(beginning: Recipe) -> None:
         beginning.replace(atlas=Atlas())
     with pytest.raises(RecipeError, match=r"from 0.3 up to, not including, 1"):
         beginning.sampling.replace(grids=((0.1,),), steps=1).times(beginning.process)
+    plain = beginning.replace(process=beginning.process.replace(begin=0), atlas=None)
+    late = plain.sampling.replace(grids=((0.4, 0.7),), steps=2)
+    with pytest.raises(RecipeError, match=r"begins at t = 0.4, where only a model"):
+        plain.replace(sampling=late)
+    with pytest.raises(RecipeError, match="knows what x_t is like; begin at 0"):
+        Generator(plain).sample({"age": torch.tensor([[30.0]])}, [1], late)
     with pytest.raises(RecipeError, match="DDPM has steps that are trained from the first"):
         beginning.replace(process=beginning.process.replace(path=DDPM()))

@@ -26,6 +26,7 @@ Coefficients = Float[Tensor, "b c i j k"]
 VOLUMES = 256  # at most, with all their views, are shown to the modes
 COLOURING = 32  # of them to what colours the rest, which is alike everywhere
 TINY = 1e-12
+LATE = 0.05  # so much after the first time x_t is noise still
 
 
 class Atlas(Part):
@@ -65,6 +66,15 @@ def require_modes(atlas: Atlas | None, process: Process) -> None:
         raise RecipeError(
             f"process.begin={process.begin:g} needs an atlas that says what data are like there; "
             "begin at 0, or give it atlas.modes"
+        )
+
+
+def require_start(atlas: Atlas | None, process: Process, times: Sequence[float]) -> None:
+    """Raises RecipeError where sampling begins at a time that only modes know."""
+    if times[0] > process.first_time + LATE and not (atlas and atlas.modes):
+        raise RecipeError(
+            f"sampling begins at t = {times[0]:g}, where only a model with atlas.modes knows what "
+            f"x_t is like; begin at {process.first_time:g}"
         )
 
 

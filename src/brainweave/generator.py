@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from brainweave.atlas import Maps
+from brainweave.atlas import Maps, require_start
 from brainweave.conditions.base import Signal
 from brainweave.conditions.hiding import Keep, Listen, drawn, heard, listening
 from brainweave.conditions.images import Mask
@@ -159,6 +159,7 @@ class Generator(nn.Module):
         start = process.source.start(randn(), self.known(values))
         sampler = partial(SAMPLERS[sampling.sampler], **sampling.options)
         times = sampling.times(process)
+        require_start(self.recipe.atlas, process, times.tolist())
         keep = heard(self.recipe.conditions, len(seeds), listen=listen)
         if self.atlas is not None:
             at = process.path.at(times[0], start)[:2]

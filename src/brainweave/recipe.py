@@ -7,7 +7,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from brainweave.atlas import Atlas, require_modes
+from brainweave.atlas import Atlas, require_modes, require_start
 from brainweave.conditions.base import Condition, Covariate
 from brainweave.conditions.choices import Choice
 from brainweave.conditions.covariates import Category
@@ -149,6 +149,8 @@ class Recipe(Part):
     @model_validator(mode="after")
     def _atlas_fits(self) -> "Recipe":
         require_modes(self.atlas, self.process)
+        for times in self.sampling.grids:
+            require_start(self.atlas, self.process, times)
         return self
 
     @model_validator(mode="after")
