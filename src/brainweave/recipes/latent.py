@@ -191,7 +191,7 @@ def _recipe(
 
 
 def _corrected() -> Process:
-    """The process of `t1_2mm`: the network corrects the best linear estimate."""
+    """The network corrects the best linear estimate."""
     return Process(
         prediction="correction", times="stratified", weighting="velocity", weight_limit=20.0
     )
