@@ -23,6 +23,7 @@ from brainweave.processes.process import Process
 from brainweave.representations.base import uncast, whitening
 
 Coefficients = Float[Tensor, "b c i j k"]
+Shown = tuple[Tensor, Tensor]  # regressors of a volume and the coefficients of all its views
 VOLUMES = 256  # at most, with all their views, are shown to the modes
 COLOURING = 32  # of them to what colours the rest, which is alike everywhere
 TINY = 1e-12
@@ -176,7 +177,7 @@ class Maps(nn.Module):
         shape = (channels, *self.maps.shape[2:])
         square = torch.zeros(shape, dtype=torch.float64)
         right = torch.zeros(len(self.maps), *shape, dtype=torch.float64)
-        shown, whole = list[tuple[Tensor, Tensor]](), list[tuple[Tensor, Tensor]]()
+        shown, whole = list[Shown](), list[Shown]()
         order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
         chosen = set(order[: VOLUMES if self.atlas.modes else 0].tolist())
         for index, views in enumerate(volumes):
@@ -211,49 +212,51 @@ class Maps(nn.Module):
             self.mean.copy_(maps[0, leading:])
         self.scale.copy_(whitening(variance.sqrt() * divided, whiten) / divided)
         if self.atlas.modes:
-            values_of, vectors_of = torch.linalg.eigh(left[1:, 1:] / count)
-            self.spread.copy_(vectors_of * values_of.clamp(min=0).sqrt() @ vectors_of.T)
+            powers, kinds = torch.linalg.eigh(left[1:, 1:] / count)
+            self.spread.copy_(kinds * powers.clamp(min=0).sqrt() @ kinds.T)
             self._fit_modes(shown, left_over)
-            if self.atlas.reach is not None:
-                left = torch.cat([self._left(d, seen) for d, seen in whole])
-                self.colour.copy_(colouring(left, self.rest.cpu(), self.atlas.reach))
+        if self.atlas.modes and self.atlas.reach is not None:
+            self.colour.copy_(colouring(self._rest(whole), self.rest.cpu(), self.atlas.reach))
 
-    def _fit_modes(self, shown: Sequence[tuple[Tensor, Tensor]], left_over: Tensor) -> None:
-        """On the leading channels of some persons, each with its regressors."""
-        maps, scale = self.maps.cpu().double(), self.scale.cpu().double()
-
-        def residuals(c: int) -> Float[Tensor, "n v"]:
-            """Of a channel, a row for each view."""
-            means = (torch.tensordot(d, maps[:, c], 1) for d, _ in shown)
-            each = zip(shown, means, strict=True)
-            return torch.cat([(seen[:, c] - m) / scale[c] for (_, seen), m in each]).flatten(1)
-
+    def _fit_modes(self, shown: Sequence[Shown], left_over: Tensor) -> None:
+        """On the leading channels of some volumes, each with its regressors."""
         count, leading = sum(len(seen) for _, seen in shown), self.maps.shape[1]
         gram = torch.zeros(count, count, dtype=torch.float64)
         for c in range(leading):
-            gram += residuals(c) @ residuals(c).T / count
+            rows = self._residuals(shown, c).flatten(1)
+            gram += rows @ rows.T / count
         vectors = torch.linalg.eigh(gram).eigenvectors[:, -self.atlas.modes :].flip(1)
         largest = vectors.gather(0, vectors.abs().argmax(0)[None])
         vectors = vectors * largest.sign() / count**0.5
         self.modes.zero_()
         for c in range(leading):
-            modes = vectors.T @ residuals(c)
-            self.modes[: len(modes), c].copy_(modes.view(-1, *self.modes.shape[2:]))
-        variance = left_over / scale**2
+            modes = torch.tensordot(vectors.T, self._residuals(shown, c), 1)
+            self.modes[: len(modes), c].copy_(modes)
+        variance = left_over / self.scale.cpu().double() ** 2
         variance[:leading] -= self.modes.cpu().double().square().sum(0)
         self.rest.copy_(variance.clamp(min=0).sqrt())
 
-    def _left(self, d: Tensor, seen: Tensor) -> Tensor:
-        """What the modes leave of the views of a volume with regressors `d`."""
-        leading, mean = self.maps.shape[1], torch.tensordot(d.float(), self.maps.cpu(), 1)
-        if leading < len(self.scale):
-            mean = torch.cat([mean, self.mean.cpu()])
-        left = (seen - mean) / self.scale.cpu()
-        modes = self.modes.cpu().flatten(1)
+    def _rest(self, shown: Sequence[Shown]) -> Coefficients:
+        """What the modes leave of every view of some volumes."""
+        channels = range(len(self.scale))
+        rest = torch.stack([self._residuals(shown, c).float() for c in channels], dim=1)
+        modes, leading = self.modes.cpu().flatten(1), self.maps.shape[1]
         lengths = modes.square().sum(1).clamp(min=TINY)
-        weights = left[:, :leading].flatten(1) @ modes.T / lengths
-        left[:, :leading] -= (weights @ modes).view(-1, *self.modes.shape[1:])
-        return left
+        weights = rest[:, :leading].flatten(1) @ modes.T / lengths
+        rest[:, :leading] -= torch.tensordot(weights, self.modes.cpu(), 1)
+        return rest
+
+    def _residuals(self, shown: Sequence[Shown], c: int) -> Float[Tensor, "n i j k"]:
+        """A channel of every view of some volumes, less the mean and scaled."""
+        leading, scale = self.maps.shape[1], self.scale[c].cpu().double()
+        if c < leading:
+            maps = self.maps[:, c].cpu().double()
+            means = [torch.tensordot(d, maps, 1) for d, _ in shown]
+        else:
+            means = [self.mean[c - leading].cpu().double()] * len(shown)
+        return torch.cat(
+            [(seen[:, c] - m) / scale for (_, seen), m in zip(shown, means, strict=True)]
+        )
 
     def _rows(self, values: Mapping[str, Tensor], keep: Keep) -> Float[Tensor, "b r"]:
         """1, then what is known, less the mean of the cohort."""

@@ -212,3 +212,13 @@ def test_the_regression_of_completion_takes_a_perceptron(name: str) -> None:
     assert images is not None
     assert images.regression is not None
     assert images.regression.hidden == 8
+
+
+def test_assignments_that_need_each_other_may_stand_in_any_order() -> None:
+    words = ["atlas=none", "process.begin=0", "sampling.grids=[]"]
+    found = build("t1_2mm", words)
+    assert isinstance(found, Recipe)
+    assert (found.atlas, found.process.begin, found.sampling.grids) == (None, 0, ())
+    assert build("t1_2mm", words[::-1]) == found
+    with pytest.raises(RecipeError, match="begin at 0, or give it atlas"):
+        build("t1_2mm", ["training.steps=5", *words[:1]])

@@ -67,7 +67,8 @@ RECIPES: dict[str, Maker] = {
 
 
 def build(name: str, assignments: Sequence[str] = ()) -> Plan:
-    """The recipe of that name or in that file, with assignments made from left to right.
+    """The recipe of that name or in that file, with assignments made from left to right, those
+    that are only right after a later one after that.
 
     name: one of `RECIPES`; a .py file, which is run, with one function that returns a Recipe (or
     one of the file's name); a .json or .yaml file of a recipe.
@@ -87,10 +88,22 @@ def build(name: str, assignments: Sequence[str] = ()) -> Plan:
     parameters = {} if maker is None else _parameters(maker)
     given = [a for a in assignments if a.partition("=")[0] in parameters and "=" in a]
     recipe = _read(path) if maker is None else _make(name, maker, parameters, given)
+    return _assigned(recipe, [a for a in assignments if a not in given])
+
+
+def _assigned(recipe: Plan, assignments: Sequence[str]) -> Plan:
+    """With what can be assigned now, then the rest; raises the first error where nothing can."""
+    if not assignments:
+        return recipe
+    errors: dict[str, RecipeError] = {}
     for assignment in assignments:
-        if assignment not in given:
+        try:
             recipe = override(recipe, assignment)
-    return recipe
+        except RecipeError as error:
+            errors[assignment] = error
+    if len(errors) == len(assignments):
+        raise errors[assignments[0]]
+    return _assigned(recipe, list(errors))
 
 
 def _make(
