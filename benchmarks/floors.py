@@ -2,7 +2,7 @@
 
 For every subset of the other modalities: a quadratic regression, voxel by voxel inside the brain,
 fitted on the cases of the other folds (constant, linear terms, all products), the mean of the
-subset, and, run alone, the regression of a voxel and its surroundings that `complete` starts from.
+subset, and, run alone, the guess from a voxel and its surroundings that complete_2mm starts from.
 Every volume is divided by its own 99.5th percentile of voxels > 0. Prints PSNR (peak 1) and
 SSIM inside the brain (any modality > 0) and the tumour (seg > 0); completion.py measures models so.
 Usage: floors.py DATA [--folds 5] | --quick, with --quick on phantoms
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from brainweave.conditions.regression import Regression
+from brainweave.conditions.guess import Guess
 from brainweave.data.brats import IMAGES
 from brainweave.data.cohort import Cohort, Subject
 from brainweave.data.phantom import write_phantoms
@@ -28,10 +28,11 @@ from brainweave.data.volume import Volume
 from brainweave.errors import CohortError
 from brainweave.evaluation.base import bootstrap
 from brainweave.evaluation.similarity import ssim_map
+from brainweave.recipes.complete import complete_2mm
 
 PERCENTILE = 99.5
 FLOORS = ("mean", "quadratic")
-SURROUNDINGS = "surroundings"
+GUESS = "guess"
 REGIONS = ("brain", "tumour")
 _MARGIN = 5  # voxels that a window of 11 reaches beyond its middle
 
@@ -98,22 +99,21 @@ def floors(train: Sequence[Scaled], test: Sequence[Scaled], targets: Sequence[st
     return rows
 
 
-def surroundings(
-    train: Sequence[Scaled], test: Sequence[Scaled], targets: Sequence[str]
-) -> list[Row]:
-    """The same of `Regression`, on volumes clipped at 1 as a model's are."""
-    names = list(train[0].images)
-    regression, rows = (
-        Regression(folds=1).fit([(case.id, _tensors(case)) for case in train], targets, names),
-        [],
-    )
+def guesses(train: Sequence[Scaled], test: Sequence[Scaled], targets: Sequence[str]) -> list[Row]:
+    """The same of `Guess`, on volumes clipped at 1 as a model's are."""
+    names, rows = list(train[0].images), []
+    images = complete_2mm().images
+    assert images is not None
+    assert images.regression is not None
+    guess = Guess(images.regression, targets, names)
+    guess.fit([(case.id, _tensors(case)) for case in train])
     for case in test:
         known = _tensors(case)
         for target in targets:
             for inputs in subsets([name for name in names if name != target]):
                 shown = {n: x if n in inputs else x * torch.nan for n, x in known.items()}
-                made = regression(shown, target)[0].numpy()
-                rows.append(scored(case, target, inputs, SURROUNDINGS, made))
+                made = guess(shown, target)[0].numpy()
+                rows.append(scored(case, target, inputs, GUESS, made))
     return rows
 
 
@@ -246,9 +246,9 @@ def main() -> None:
         for number in range(asked.folds):
             train, held = fold(cohort, number, asked.folds)
             sides = [[Scaled.load(case, IMAGES) for case in side] for side in (train, held)]
-            rows += floors(*sides, IMAGES) + surroundings(*sides, IMAGES)
+            rows += floors(*sides, IMAGES) + guesses(*sides, IMAGES)
     print(f"{len(cohort)} cases, {asked.folds} folds")
-    methods = (*FLOORS, SURROUNDINGS)
+    methods = (*FLOORS, GUESS)
     table("3 -> 1", by_target(rows), methods)
     table("inputs", by_count(rows), methods)
 

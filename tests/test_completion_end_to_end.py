@@ -34,7 +34,6 @@ def test_1_train_on_cases(cli: Cli, home: Path) -> None:
     images = load_recipe(home / "run").images
     assert images is not None
     assert images.regression is not None
-    assert images.regression.fits is not None
 
 
 def test_2_drop_the_official_modality_of_every_case(cli: Cli, home: Path) -> None:

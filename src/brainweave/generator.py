@@ -39,12 +39,12 @@ class Generator(nn.Module):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         self.recipe = recipe
-        channels, width = recipe.representation.channels, recipe.network.condition_width
-        planes = sum(condition.planes(channels) for condition in recipe.conditions)
-        self.network = recipe.network.build(channels + planes, channels)
-        space = recipe.representation
+        space, width = recipe.representation, recipe.network.condition_width
+        planes = sum(condition.planes(space.channels) for condition in recipe.conditions)
+        self.network = recipe.network.build(space.channels + planes, space.channels)
         shape, atlas = recipe.latent_shape, recipe.atlas
         self.atlas = None if atlas is None else Maps(atlas, recipe.covariates, shape)
+        self.guess = recipe.images.guess(recipe.targets) if recipe.images else None
         self.embedders = nn.ModuleDict(
             {
                 c.name: c.embedder(width, space.encode if isinstance(c, Mask) else space.finish)
@@ -170,14 +170,15 @@ class Generator(nn.Module):
     def known(
         self, values: Values, folds: Sequence[int] | None = None
     ) -> Float[Tensor, "b c _ _ _"] | None:
-        """What an informed source starts from: what the images, prepared, say by themselves. folds:
-        of the persons, who must have had no part in it, in training."""
+        """What an informed source starts from: the mean of the images, prepared, or a guess from
+        them. folds: of persons, who must have had no part in it, in training."""
         recipe = self.recipe
         if recipe.images is None or not recipe.process.source.informed:
             return None
-        scale = recipe.preprocess.intensity.range
-        volume = recipe.images.known(values, recipe.asked(values), scale, folds)
-        return recipe.representation.finish(volume)
+        scale, finish = recipe.preprocess.intensity.range, recipe.representation.finish
+        if self.guess is None:
+            return finish(recipe.images.mean(values, scale[0]))
+        return finish(self.guess.batch(values, recipe.asked(values), scale, folds))
 
     def signal(self, values: Values, keep: Mapping[str, Bool[Tensor, "b"]]) -> Signal:
         """What the network hears of `values`; hidden, missing and absent ones are the null. Images
@@ -186,8 +187,7 @@ class Generator(nn.Module):
         Raises ConditionError for one that the model does not have or not one value per volume,
         ShapeError for images whose edges the network does not divide.
         """
-        signal = Signal()
-        count = len(next(iter(keep.values()), ()))
+        signal, count = Signal(), len(next(iter(keep.values()), ()))
         values = filled(self.recipe, values, count, self._device)
         for condition in self.recipe.conditions:
             kept = keep[condition.name].to(self._device)

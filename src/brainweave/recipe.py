@@ -183,7 +183,6 @@ class Recipe(Part):
             template=template,
             representation=representation,
             process=process,
-            conditions=tuple(self._regressed(c, plain) for c in self.conditions),
             training=self.training.replace(within=None),
         )
 
@@ -195,21 +194,8 @@ class Recipe(Part):
             template=None,
             representation=self.representation.unfitted(),
             process=self.process.replace(path=path, channel_weights=weights),
-            conditions=tuple(c.unfitted() for c in self.conditions),
             training=self.training.replace(within=None),
         )
-
-    def _regressed(self, condition: Condition, volumes: VolumeDataset) -> Condition:
-        """With its regression, if it wants one, fitted to the training cohort."""
-        if not isinstance(condition, Images) or condition.regression is None:
-            return condition
-        low, high = self.preprocess.intensity.range
-        scaled = (
-            (person, {name: (volume - low) / (high - low) for name, volume in shown.items()})
-            for person, shown in volumes.persons()
-        )
-        fitted = condition.regression.fit(scaled, self.targets, condition.modalities)
-        return condition.replace(regression=fitted)
 
     @property
     def latent_shape(self) -> tuple[int, int, int, int]:

@@ -57,10 +57,6 @@ class Condition(Part, ABC):
         """The modalities whose volumes it hears; none for a covariate."""
         return ()
 
-    def unfitted(self) -> "Condition":
-        """Without what was measured on a cohort."""
-        return self
-
     def planes(self, channels: int) -> int:
         """How many channels it adds to x_t, where a volume has `channels` coefficients."""
         return 0

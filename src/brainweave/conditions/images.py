@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from brainweave.conditions.base import Condition, Encode, Signal
+from brainweave.conditions.guess import Guess
 from brainweave.conditions.regression import Regression
 from brainweave.data.cohort import canonical_modality
 from brainweave.errors import ConditionError
@@ -23,8 +24,7 @@ class Images(Condition):
     is there. required: all must be there and no such planes are made, as in cWDM
     (arXiv:2411.17203). keep: in training an image is kept with this probability, one always, so
     that one network learns every subset; without effect where all are required. regression: an
-    informed source then starts from its guess instead of the mean of the images; fitted on the
-    training cohort before step 1.
+    informed source then starts from its guess instead of the mean of the images; see `Guess`.
     """
 
     name: str = "images"
@@ -45,37 +45,21 @@ class Images(Condition):
     def images(self) -> tuple[str, ...]:
         return self.modalities
 
-    def unfitted(self) -> "Images":
-        found = self.regression
-        return self if found is None else self.replace(regression=found.unfitted())
-
     def planes(self, channels: int) -> int:
         return len(self.modalities) * (channels if self.required else channels + 1)
 
     def embedder(self, width: int, encode: Encode) -> nn.Module:
         return ImagesEmbedder(self, encode)
 
-    def known(
-        self,
-        values: Volumes,
-        targets: Sequence[str],
-        scale: tuple[float, float],
-        without: Sequence[int | None] | None = None,
-    ) -> Float[Tensor, "b _ i j k"]:
-        """What the images, as the representation prepares them, say by themselves of each row's
-        target: the regression's guess from voxels, or the mean of those that are there. scale: the
-        lowest and highest intensity. without: the fold of each row's person, in training."""
-        low, high = scale
-        if self.regression is None:
-            mean = torch.stack([values[name] for name in self.modalities]).nanmean(0)
-            return mean.nan_to_num(low)
-        shown = {name: (values[name] - low) / (high - low) for name in self.modalities}
-        folds = without or [None] * len(targets)
-        guess = [
-            self.regression({name: volume[row] for name, volume in shown.items()}, target, fold)
-            for row, (target, fold) in enumerate(zip(targets, folds, strict=True))
-        ]
-        return torch.stack(guess) * (high - low) + low
+    def guess(self, targets: Sequence[str]) -> Guess | None:
+        """What its regression is to find, yet unfitted."""
+        found = self.regression
+        return None if found is None else Guess(found, targets, self.modalities)
+
+    def mean(self, values: Volumes, low: float) -> Float[Tensor, "b _ i j k"]:
+        """Of those that are there, as the representation prepares them; `low`, the lowest
+        intensity, where none is."""
+        return torch.stack([values[name] for name in self.modalities]).nanmean(0).nan_to_num(low)
 
     def require(self, values: Volumes, *, one: bool) -> None:
         """Raises ConditionError where an image that is `required`, or `one` of all, is missing."""

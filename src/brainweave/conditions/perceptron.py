@@ -1,164 +1,99 @@
 """What a voxel and its surroundings say of a missing modality, beyond products of two of them."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
-from pydantic import Field, model_validator
+import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from brainweave.part import Part
-
-BATCH, RATE, DECAY, DROPOUT = 4096, 2e-3, 0.05, 0.1
-MEMORY = 0.9  # of the running error of a lesson, per batch
-FIRST, SMALLEST = 0.01, 1e-4  # where it begins, and its least: 20 and 40 dB
+BATCH, RATE, DECAY = 1024, 2e-3, 0.05
 LEAST = 1e-3  # of a term's standard deviation
-CHUNK = 2**16  # voxels at a time
-
-Owners = Sequence[int | None]  # which image each term is of, None: of all
-
-
-class Lesson(NamedTuple):
-    """Voxels of one person to learn one target from.
-
-    terms: of all images, the first ones being their own values. there: which images it has.
-    """
-
-    fold: int
-    target: int
-    there: Bool[Tensor, "n"]
-    terms: Float[Tensor, "f v"]
+CHUNK = 2**15  # voxels at a time
+LAYERS = ("first", "second", "last")
 
 
-class Perceptron(Part):
-    """Two hidden layers between the terms of a voxel and any target, from any images.
+class Perceptrons(nn.Module):
+    """`members` perceptrons of two hidden layers from `inputs` terms of a voxel to one number,
+    alike but for what they are taught. Their weights are buffers, as `fit` finds them once."""
 
-    without: the fold whose persons had no part in it; None: all had. names: of the modalities, in
-    the order of the terms and of what it is told besides: which are there, which is asked for.
-    centre, deviation: of every term; one that is missing counts as its centre. weights: all of
-    them, in torch's order.
-    """
+    def __init__(self, members: int, inputs: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(members, 1, inputs))
+        self.register_buffer("deviation", torch.ones(members, 1, inputs))
+        edges = (inputs, width, width, 1)
+        for name, rows, columns in zip(LAYERS, edges, edges[1:], strict=False):
+            self.register_buffer(name, torch.zeros(members, rows, columns))
+            self.register_buffer(f"{name}_bias", torch.zeros(members, 1, columns))
 
-    without: int | None = None
-    names: tuple[str, ...] = Field(min_length=2)
-    width: int = Field(ge=1)
-    centre: tuple[float, ...]
-    deviation: tuple[float, ...]
-    weights: tuple[float, ...]
+    @torch.no_grad()
+    def forward(self, terms: Float[Tensor, "f v"], members: Sequence[int]) -> Float[Tensor, "v"]:
+        """The mean of what these members say."""
+        chosen = [buffer[list(members)] for buffer in self.buffers()]
+        parts = [_told(part.T, chosen).mean(0) for part in terms.split(CHUNK, 1)]
+        return torch.cat(parts)
 
-    @model_validator(mode="after")
-    def _weights_fit(self) -> "Perceptron":
-        inputs, width = len(self.centre) + 2 * len(self.names), self.width
-        needed = (inputs + width + 3) * width + 1
-        if len(self.deviation) != len(self.centre) or len(self.weights) != needed:
-            raise ValueError(
-                f"{len(self.weights)} weights and {len(self.deviation)} deviations of a perceptron "
-                f"where {needed} and {len(self.centre)} are needed; train again"
-            )
-        return self
-
-    def __call__(
-        self, terms: Float[Tensor, "f v"], rows: Sequence[int], images: Sequence[str], target: str
-    ) -> Float[Tensor, "v"]:
-        """Of voxels whose terms are at `rows` among all."""
-        with torch.device("meta"):  # nothing is drawn: a guess leaves all generators as they are
-            layers = _layers(len(self.centre) + 2 * len(self.names), self.width, 0.0)
-        layers, values = layers.to_empty(device=terms.device), terms.new_tensor(self.weights)
-        torch.nn.utils.vector_to_parameters(values, layers.parameters())
-        centre, deviation = (terms.new_tensor(v)[rows] for v in (self.centre, self.deviation))
-        shown = [name in images for name in self.names]
-        told = terms.new_tensor([*shown, *(name == target for name in self.names)])
-        made = []
-        with torch.no_grad():
-            for part in terms.split(CHUNK, 1):
-                seen = part.new_zeros(part.shape[1], len(self.centre) + len(told))
-                seen[:, rows] = ((part.T - centre) / deviation).to(seen)
-                seen[:, len(self.centre) :] = told
-                made.append(layers(seen)[:, 0])
-        return torch.cat(made) if made else terms.new_zeros(0)
-
-
-def taught(
-    lessons: Sequence[Lesson],
-    names: tuple[str, ...],
-    owners: Owners,
-    *,
-    width: int,
-    steps: int,
-    without: int | None = None,
-) -> Perceptron:
-    """By `steps` batches of voxels of any lesson, each from images drawn among those that its
-    person has, as many of them as few. Lessons count by the inverse of their squared error, so that
-    the mean of the error in dB falls. The same lessons make the same perceptron."""
-    count, dice = len(names), torch.Generator().manual_seed(0)
-    terms = torch.cat([lesson.terms for lesson in lessons], 1).T.float()
-    lesson = torch.cat([torch.full((x.terms.shape[1],), i) for i, x in enumerate(lessons)])
-    target = torch.tensor([x.target for x in lessons])
-    asked = nn.functional.one_hot(target, count).bool()
-    there = torch.stack([x.there for x in lessons])
-    owner = torch.tensor([count if o is None else o for o in owners])
-    known = _owned(there, owner)[lesson]
-    sums = known.sum(0).clamp(min=1)
-    centre = (terms * known).sum(0) / sums
-    deviation = (((terms - centre) * known).square().sum(0) / sums).sqrt().clamp(min=LEAST)
-    wanted = terms.gather(1, target[lesson, None])[:, 0]
-    error = torch.full((len(lessons),), FIRST)
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        torch.manual_seed(0)
-        layers = _layers(terms.shape[1] + 2 * count, width, DROPOUT)
-        optimiser = torch.optim.AdamW(layers.parameters(), lr=RATE, weight_decay=DECAY)
-        rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps)
-        for _ in range(steps):
-            rows = torch.randint(len(terms), (BATCH,), generator=dice)
-            own = lesson[rows]
-            shown = _some((there & ~asked)[own], dice)
-            seen = (terms[rows] - centre) / deviation * _owned(shown, owner)
-            made = layers(torch.cat([seen, shown, asked[own]], 1))[:, 0]
-            squared = (made - wanted[rows]).square()
-            weight = 1 / error[own]
-            loss = (weight / weight.mean() * squared).mean()
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            rates.step()
-            hits = torch.bincount(own, minlength=len(lessons))
-            now = torch.zeros_like(error).index_add_(0, own, squared.detach()) / hits.clamp(min=1)
-            error = torch.where(hits > 0, MEMORY * error + (1 - MEMORY) * now, error)
-            error = error.clamp(min=SMALLEST)
-    flat = torch.nn.utils.parameters_to_vector(layers.parameters()).detach()
-    return Perceptron(
-        without=without,
-        names=names,
-        width=width,
-        centre=_short(centre),
-        deviation=_short(deviation),
-        weights=_short(flat),
-    )
+    @torch.no_grad()
+    def fit(
+        self,
+        terms: Float[Tensor, "v f"],
+        wanted: Float[Tensor, "v"],
+        weights: Float[Tensor, "m v"],
+        steps: int,
+    ) -> None:
+        """By so many steps of AdamW on `BATCH` voxels each. weights: how much a voxel counts for a
+        member, 0: it is never shown; a member that none counts for learns nothing. Everybody draws
+        by its own number: with the same voxels it learns the same, alone or beside others."""
+        taught = weights.gt(0).any(1).nonzero()[:, 0].tolist()
+        rows = [weights[member].nonzero()[:, 0] for member in taught]
+        dice = [torch.Generator().manual_seed(member) for member in taught]
+        shown = [terms[own] for own in rows]
+        centre = torch.stack([x.mean(0, keepdim=True) for x in shown])
+        spread = torch.stack([x.std(0, keepdim=True) for x in shown]).clamp(min=LEAST)
+        counts = (
+            weights[taught]
+            / torch.stack(
+                [weights[member, own].mean() for member, own in zip(taught, rows, strict=True)]
+            )[:, None]
+        )
+        means = torch.stack([wanted[own].mean() for own in rows])
+        layers = [_begun(buffer[taught], dice) for buffer in list(self.buffers())[2:]]
+        layers[-1] += means[:, None, None]
+        with torch.enable_grad():
+            for layer in layers:
+                layer.requires_grad_()
+            optimiser = torch.optim.AdamW(layers, lr=RATE, weight_decay=DECAY)
+            rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps)
+            for _ in range(steps):
+                batch = [
+                    own[torch.randint(len(own), (BATCH,), generator=source)]
+                    for own, source in zip(rows, dice, strict=True)
+                ]
+                drawn = torch.stack(batch)
+                made = _told(terms[drawn], [centre, spread, *layers])
+                weight = counts.gather(1, drawn)
+                loss = (weight * (made - wanted[drawn]).square()).mean(1).sum()
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                rates.step()
+        for buffer, found in zip(self.buffers(), [centre, spread, *layers], strict=True):
+            buffer[taught] = found.detach().to(buffer)
 
 
-def _layers(inputs: int, width: int, dropout: float) -> nn.Sequential:
-    hidden: list[nn.Module] = []
-    for size in (inputs, width):
-        hidden += [nn.Linear(size, width), nn.GELU(), nn.Dropout(dropout)]
-    last = nn.Linear(width, 1)
-    nn.init.zeros_(last.weight)
-    return nn.Sequential(*hidden, last)
+def _told(terms: Float[Tensor, "*m v f"], buffers: Sequence[Tensor]) -> Float[Tensor, "m v"]:
+    """What each member says, by its buffers."""
+    centre, deviation, first, b, second, c, last, d = buffers
+    hidden = F.relu(torch.baddbmm(b, (terms - centre) / deviation, first))
+    hidden = F.relu(torch.baddbmm(c, hidden, second))
+    return torch.baddbmm(d, hidden, last)[..., 0]
 
 
-def _some(usable: Bool[Tensor, "b n"], dice: torch.Generator) -> Bool[Tensor, "b n"]:
-    """One or more of the usable ones, every number of them as often."""
-    draws = torch.rand(usable.shape, generator=dice).masked_fill(~usable, -1.0)
-    rank = draws.argsort(1, descending=True).argsort(1)
-    size = 1 + (torch.rand(len(usable), generator=dice) * usable.sum(1)).long()
-    return usable & (rank < size[:, None])
-
-
-def _owned(images: Bool[Tensor, "b n"], owner: Tensor) -> Bool[Tensor, "b f"]:
-    """Which terms are known where these images are; those of none always are."""
-    return torch.cat([images, torch.ones_like(images[:, :1])], 1)[:, owner]
-
-
-def _short(values: Tensor) -> tuple[float, ...]:
-    """Rounded so that they are short to write down."""
-    return tuple(float(f"{value:.6g}") for value in values.tolist())
+def _begun(like: Float[Tensor, "m r c"], dice: Sequence[torch.Generator]) -> Tensor:
+    """Weights before the first step: of the hidden layers as `nn.Linear` has them, of the last
+    (one column) and of biases 0."""
+    rows, columns = like.shape[1:]
+    if min(rows, columns) == 1:
+        return torch.zeros_like(like)
+    drawn = [torch.rand(rows, columns, generator=source) for source in dice]
+    return (2 * torch.stack(drawn) - 1) / rows**0.5

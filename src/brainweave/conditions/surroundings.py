@@ -47,6 +47,15 @@ def owners_of(count: int, levels: int, ranks: bool) -> list[int | None]:
     return [*images, *(images if ranks else ()), *scale * levels]
 
 
+def places_of(head: Bool[Tensor, "i j k"]) -> Float[Tensor, "3 v"]:
+    """Of every voxel of the head in its box, from -1 to 1 along every axis; along the first, which
+    goes from side to side, without its sign, so that a mirrored head has the same."""
+    at = head.nonzero().T.float()
+    low, high = at.amin(1, keepdim=True), at.amax(1, keepdim=True)
+    place = (2 * at - low - high) / (high - low).clamp(min=1)
+    return torch.cat([place[:1].abs(), place[1:]])
+
+
 def _ranks(values: Float[Tensor, "v"]) -> Float[Tensor, "v"]:
     """The share of them that is less, equal ones by half."""
     ordered, order = values.sort()

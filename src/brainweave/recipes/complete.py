@@ -1,7 +1,7 @@
 """Missing modalities from whatever else there is, in one or two network calls.
 
 cWDM's task (arXiv:2411.17203) with one model for every target and every subset, started from the
-mean of the images that are there, as WFM does (arXiv:2604.21146), instead of from noise.
+mean of the images that are there, as WFM does (arXiv:2604.21146), or a guess, instead of noise.
 """
 
 from brainweave.conditions.covariates import Category
@@ -17,6 +17,8 @@ from brainweave.processes.sources import Informed
 from brainweave.recipe import Recipe, Sampling, Training
 from brainweave.recipes.cwdm import BRATS, cwdm
 from brainweave.representations.haar import Haar
+
+HIDDEN = 48  # of the regression's perceptrons; 96 say no more
 
 
 def bridge() -> Recipe:
@@ -34,7 +36,7 @@ def bridge() -> Recipe:
     )
 
 
-def complete(modalities: tuple[str, ...] = BRATS, hidden: int = 0) -> Recipe:
+def complete(modalities: tuple[str, ...] = BRATS, hidden: int = HIDDEN) -> Recipe:
     """Any of `modalities` from any others at full resolution, for a GPU.
 
     hidden: of `Regression`.
@@ -51,7 +53,9 @@ def complete(modalities: tuple[str, ...] = BRATS, hidden: int = 0) -> Recipe:
     )
 
 
-def complete_2mm(modalities: tuple[str, ...] = BRATS, steps: int = 2800, hidden: int = 0) -> Recipe:
+def complete_2mm(
+    modalities: tuple[str, ...] = BRATS, steps: int = 2800, hidden: int = HIDDEN
+) -> Recipe:
     """Any of `modalities` from any others at 2 mm, trained on two CPU cores within an hour.
 
     hidden: of `Regression`.

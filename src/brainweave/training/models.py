@@ -1,11 +1,16 @@
 """What training fits: how generators and autoencoders are built, kept and loaded, and what of
 their recipes decides the weights."""
 
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from brainweave.atlas import Maps
+from brainweave.conditions.guess import Guess
+from brainweave.data.cohort import Cohort
 from brainweave.data.dataset import VolumeDataset
 from brainweave.data.files import digest, write_json
 from brainweave.fitting import Fitting
@@ -19,6 +24,7 @@ from brainweave.model_folder import (
     save_recipe,
 )
 from brainweave.part import to_dict
+from brainweave.progress import Reporter
 from brainweave.recipe import Recipe
 from brainweave.representations.autoencoders import Autoencoder
 
@@ -30,16 +36,59 @@ def build(recipe: Plan) -> nn.Module:
     return Generator(recipe) if isinstance(recipe, Recipe) else recipe.autoencoder.build()
 
 
-def measure(module: nn.Module, volumes: VolumeDataset) -> None:
-    """What a model holds that is measured on its training cohort, before step 1: its atlas."""
-    if not isinstance(module, Generator) or module.atlas is None:
-        return
-    recipe, plain = module.recipe, volumes.plain()
+def fitted(recipe: Plan, cohort: Cohort, volumes: VolumeDataset, report: Reporter) -> Plan:
+    """The recipe with what is measured on the training cohort, on the grid that most of it has."""
+    report.say("measuring the training cohort")
+    template = recipe.template
+    if template is None:
+        grids = Counter(cohort.grids(recipe.targets).values())
+        template = grids.most_common(1)[0][0].oriented(recipe.preprocess.orientation)
+    return recipe.fitted(volumes, template)
+
+
+def measured(
+    recipe: Plan, volumes: VolumeDataset, report: Reporter, advance: Callable[[], None]
+) -> dict[str, Tensor]:
+    """What a model holds that is measured on its training cohort, before step 1: its atlas, its
+    guess. By the names of its buffers. advance: is called between pieces of work and may raise."""
+    if not isinstance(recipe, Recipe):
+        return {}
+    module = Generator(recipe)
+    if module.atlas is not None:
+        _fit_atlas(module.atlas, recipe, volumes.plain())
+    if module.guess is not None:
+        _fit_guess(module.guess, recipe, volumes.plain(), report, advance)
+    return dict(module.named_buffers())
+
+
+def _fit_guess(
+    guess: Guess,
+    recipe: Recipe,
+    plain: VolumeDataset,
+    report: Reporter,
+    advance: Callable[[], None],
+) -> None:
+    low, high = recipe.preprocess.intensity.range
+    scaled = (
+        (person, {name: (volume - low) / (high - low) for name, volume in shown.items()})
+        for person, shown in plain.persons()
+    )
+
+    def done() -> None:
+        report.advance()
+        advance()
+
+    report.start("fitting the regression", len(guess.ways))
+    guess.fit(scaled, done)
+    report.stop()
+
+
+def _fit_atlas(atlas: Maps, recipe: Recipe, plain: VolumeDataset) -> None:
     space, augment = recipe.representation, recipe.training.augment
     mirrored = augment is not None and augment.flip > 0
     values = {n: torch.stack([row[n] for row in plain.values]) for n in plain.values[0]}
     views = ([x, x.flip(2)] if mirrored else [x] for x in plain.made())
-    module.atlas.fit(
+    atlas.fit(
         ([space.finish(view) for view in each] for each in views),
         values,
         count=len(plain.values),

@@ -7,11 +7,13 @@ One process, or group of processes, trains in it at a time.
 
 import time
 import traceback
-from collections import Counter
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
 import torch
+from torch import Tensor
 
 from brainweave.compression import AutoencoderRecipe
 from brainweave.data.cohort import Cohort
@@ -32,7 +34,7 @@ from brainweave.training.engine import Engine
 from brainweave.training.finished import whole
 from brainweave.training.journal import Journal, require_wandb
 from brainweave.training.loop import SAMPLES, STATE, Loop, Volumes
-from brainweave.training.models import build, flexible, labels, load, measure, note
+from brainweave.training.models import build, fitted, flexible, labels, load, measured, note
 from brainweave.training.pace import minutes_of, paced
 from brainweave.training.subjects import (
     COHORT,
@@ -149,13 +151,15 @@ def _run(
         recipe.dataset(parts.val, cache=place) if parts.val else None,
     )
     engine.first(lambda: _prepare(volumes, engine, report))
-    held = claim(folder) if engine.is_main else None
+    held, found = claim(folder) if engine.is_main else None, dict[str, Tensor]()
     if known is None and states.any():
         raise OutputError(f"{folder}: a run began there meanwhile; the same command goes on")
     if engine.is_main:
-        resolved = known or _resolve(recipe, parts.train, volumes, report)
+        data, heed = volumes.training, partial(_heed, engine)
+        resolved = known or fitted(recipe, parts.train, data, report)
+        found = {} if known else measured(resolved, data, report, heed)
         if minutes is not None and not known:
-            trial = _loop(resolved, volumes, folder, engine, report)
+            trial = _loop(resolved, volumes, folder, engine, report, found)
             resolved = paced(trial, minutes, began, report)
         with writing(folder):
             for place in (folder, states.folder, folder / SAMPLES):
@@ -166,9 +170,9 @@ def _run(
     engine.barrier()
 
     recipe, journal = load_plan(folder), None
-    trainer = _loop(recipe, volumes, folder, engine, report, fit=not known)
+    trainer = _loop(recipe, volumes, folder, engine, report, found)
     try:
-        trainer.resume() if known else trainer.save()
+        _start(trainer, begun=known is not None)
         if engine.is_main:
             with writing(folder):
                 journal = Journal(folder, step=trainer.done, wandb=wandb)
@@ -187,16 +191,21 @@ def _loop(
     folder: Path,
     engine: Engine,
     report: Reporter,
-    *,
-    fit: bool = True,
+    found: Mapping[str, Tensor],
 ) -> Loop:
-    """The loop of a recipe, its model as it is before step 1. fit: with what is measured, which a
-    state has otherwise."""
+    """The loop of a recipe, its model as it is before step 1, with what was measured."""
     torch.manual_seed(derive("weights", recipe.training.seed))
     module = build(recipe)
-    if fit:
-        measure(module, volumes.training)
+    module.load_state_dict(found, strict=False)
     return LOOPS[type(recipe)](module, recipe, volumes, folder, engine, report=report)
+
+
+def _start(trainer: Loop, *, begun: bool) -> None:
+    """From its state, or with a first one, from which the others have what the first measured."""
+    if not begun:
+        trainer.save()
+    if begun or trainer.engine.world > 1:
+        trainer.resume()
 
 
 def _place(recipe: Plan, folder: Path, latents: Path | None) -> Path:
@@ -268,8 +277,7 @@ def _prepare(volumes: Volumes, engine: Engine, report: Reporter) -> None:
 
     def advance(_done: int, _total: int) -> None:
         report.advance()
-        if engine.stop_requested:
-            raise Interrupted("stopped by a signal before step 1; the same command goes on")
+        _heed(engine)
 
     report.start("preparing volumes", sum(len(dataset.files()) for dataset in present))
     for dataset in present:
@@ -277,11 +285,7 @@ def _prepare(volumes: Volumes, engine: Engine, report: Reporter) -> None:
     report.stop()
 
 
-def _resolve(recipe: Plan, cohort: Cohort, volumes: Volumes, report: Reporter) -> Plan:
-    """The recipe with what is measured on the training cohort, on the grid that most of it has."""
-    report.say("measuring the training cohort")
-    template = recipe.template
-    if template is None:
-        grids = Counter(cohort.grids(recipe.targets).values())
-        template = grids.most_common(1)[0][0].oriented(recipe.preprocess.orientation)
-    return recipe.fitted(volumes.training, template)
+def _heed(engine: Engine) -> None:
+    """Raises Interrupted where a stop is asked."""
+    if engine.stop_requested:
+        raise Interrupted("stopped by a signal before step 1; the same command goes on")
