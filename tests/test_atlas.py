@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from brainweave.atlas import Atlas, Maps
+from brainweave.atlas import Atlas
 from brainweave.conditions import Binary, Category, Choice, Continuous, Ordinal, Scalar, SetOf
 from brainweave.conditions.hiding import heard
 from brainweave.data.cohort import Cohort
 from brainweave.data.phantom import write_phantoms
 from brainweave.errors import RecipeError
 from brainweave.generator import Generator
+from brainweave.maps import Maps
 from brainweave.processes.frequency import FrequencyAdaptive
 from brainweave.processes.guidance import moved
 from brainweave.processes.paths import Rectified, Trigonometric
@@ -20,7 +21,7 @@ from brainweave.processes.process import Estimate
 from brainweave.recipe import Recipe
 from brainweave.representations import Haar, Voxel
 from brainweave.space import Space
-from brainweave.training.models import measure
+from brainweave.training.models import measured
 from brainweave.training.run import train
 
 AGE, SEX = Scalar(name="age", low=20, high=80), Category(name="sex", values=("F", "M"))
@@ -196,7 +197,7 @@ def test_before_step_1_every_head_is_the_mean_of_its_kind(tiny_recipe, heads) ->
     recipe = tiny_recipe.replace(atlas=Atlas(), representation=Voxel(), process=process)
     generator = Generator(recipe).eval()
     dataset = recipe.dataset(heads)
-    measure(generator, dataset)
+    generator.load_state_dict(measured(generator.recipe, dataset), strict=False)
     values = {"age": torch.tensor([[30.0], [70.0]]), "sex": torch.tensor([[0.0], [NAN]])}
     made = generator.sample(values, [1, 2])
     space = Space(recipe.representation, generator.atlas, values, heard(recipe.conditions, 2))

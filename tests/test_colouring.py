@@ -3,8 +3,10 @@
 import torch
 import torch.nn.functional as F
 
-from brainweave.atlas import Atlas, Maps
+from brainweave import colouring as module
+from brainweave.atlas import Atlas
 from brainweave.colouring import colouring
+from brainweave.maps import Maps
 
 
 def fields(count: int, source: torch.Generator) -> torch.Tensor:
@@ -70,3 +72,15 @@ def test_what_modes_leave_is_coloured() -> None:
         found.append(correlations(made / maps.rest)[0])
     assert abs(found[0]) < 0.03
     assert abs(found[1] - 0.75 * 0.8 / 1.64) < 0.06
+
+
+def test_fields_are_normal_and_correlate_as_a_gaussian() -> None:
+    source = torch.Generator().manual_seed(0)
+    x = module.fields(3000, (9, 8, 7), 1.5, source)
+    torch.testing.assert_close(x.var(0), torch.ones(9, 8, 7), rtol=0, atol=0.12)  # 4.6 sd
+    assert float(x.mean(0).abs().max()) < 0.08
+    for axis, distance in ((1, 1), (2, 3), (3, 5)):
+        edge = x.shape[axis] - distance
+        found = (x.narrow(axis, 0, edge) * x.narrow(axis, distance, edge)).mean()
+        wanted = torch.tensor(-((distance / 3) ** 2)).exp()
+        torch.testing.assert_close(found, wanted, rtol=0, atol=0.03)

@@ -3,13 +3,14 @@
 import pytest
 import torch
 
-from brainweave.atlas import Atlas, Maps
+from brainweave.atlas import Atlas
 from brainweave.conditions.covariates import Scalar
 from brainweave.conditions.hiding import heard
 from brainweave.data.cohort import Cohort
 from brainweave.data.phantom import write_phantoms
 from brainweave.errors import RecipeError
 from brainweave.generator import Generator
+from brainweave.maps import Maps
 from brainweave.membership import losses
 from brainweave.processes import grids
 from brainweave.processes.paths import DDPM, Rectified
@@ -18,7 +19,7 @@ from brainweave.processes.samplers import SAMPLERS
 from brainweave.recipe import Recipe
 from brainweave.representations import Haar
 from brainweave.training.engine import Engine
-from brainweave.training.models import measure
+from brainweave.training.models import measured
 from brainweave.training.validation import validation_loss
 from brainweave.values import filled
 
@@ -78,13 +79,13 @@ def test_modes_beyond_the_number_of_views_are_nothing() -> None:
 
 def test_at_most_so_many_volumes_are_shown_to_the_modes(monkeypatch) -> None:
     """Chosen at random, so that none of several contrasts in turn is left out."""
-    monkeypatch.setattr("brainweave.atlas.VOLUMES", 10)
+    monkeypatch.setattr("brainweave.maps.VOLUMES", 10)
     data = cohort(40)
     data[1::2] = -data[1::2]
     few = fitted(data, modes=12)
     assert sum(bool(mode.abs().max() > 1e-3) for mode in few.modes) <= 10
     both = fitted(data, modes=2).modes.flatten(1)
-    monkeypatch.setattr("brainweave.atlas.VOLUMES", 40)
+    monkeypatch.setattr("brainweave.maps.VOLUMES", 40)
     whole = fitted(data, modes=2).modes.flatten(1)
     assert float(torch.cosine_similarity(both[0], whole[0], dim=0).abs()) > 0.9
 
@@ -142,8 +143,24 @@ def test_what_is_drawn_has_the_covariance_of_data_and_noise() -> None:
     assert float((x.mean(0) / (variance / count).sqrt()).abs().max()) < 4.5
 
 
+def test_local_modes_have_the_covariance_of_modes_where_places_are_near() -> None:
+    """Times a share in common and a Gaussian of the distance: z of every entry of 20,000 draws."""
+    local, common, count = 1.2, 0.25, 20_000
+    maps = fitted(cohort(40), modes=2, local=local, common=common)
+    x = draws(maps, list(range(count)), 1.0, 0.0).flatten(1).double()
+    modes = maps.modes.flatten(1).double()
+    places = torch.cartesian_prod(*(torch.arange(float(edge)) for edge in SHAPE))[:, 1:]
+    apart = torch.cdist(places, places)
+    share = common + (1 - common) * torch.exp(-((apart / (2 * local)) ** 2)).double()
+    wanted = share * (modes.T @ modes) + torch.diag(maps.rest.flatten().double() ** 2)
+    variance = torch.diagonal(wanted)
+    spread = ((variance[:, None] * variance + wanted**2) / count).sqrt()
+    z = (x.T @ x / count - wanted) / spread
+    assert float(z.abs().max()) < 4.5
+
+
 def test_a_seed_names_what_is_drawn() -> None:
-    maps = fitted(cohort(40), modes=2)
+    maps = fitted(cohort(40), modes=2, local=1.0)
     both, alone = draws(maps, [3, 4], 0.5, 0.5), draws(maps, [4], 0.5, 0.5)
     torch.testing.assert_close(both[1:], alone, rtol=0, atol=0)
 
@@ -187,7 +204,7 @@ def beginning(tiny_recipe: Recipe) -> Recipe:
 
 def test_a_model_that_begins_later_is_measured_and_draws(beginning: Recipe, heads: Cohort) -> None:
     generator = Generator(beginning).eval()
-    measure(generator, beginning.dataset(heads))
+    generator.load_state_dict(measured(generator.recipe, beginning.dataset(heads)), strict=False)
     assert generator.atlas is not None
     assert float(generator.atlas.modes.abs().max()) > 0.1
     values = {"age": torch.tensor([[30.0]])}
@@ -221,7 +238,7 @@ def test_times_before_the_beginning_are_not_trained(beginning: Recipe) -> None:
 def test_no_loss_is_measured_before_the_beginning(beginning, heads, tmp_path, monkeypatch) -> None:
     """Neither in validation nor for membership."""
     generator, times = Generator(beginning), list[float]()
-    measure(generator, beginning.dataset(heads))
+    generator.load_state_dict(measured(generator.recipe, beginning.dataset(heads)), strict=False)
     generator.save(tmp_path)
 
     def loss_at(self, volume, values, t, noise) -> torch.Tensor:

@@ -56,6 +56,7 @@ _HOMES = {
     "complete": "completion.command",
     "Completion": "completion.command",
     "tune": "tuning.command",
+    "tone": "tuning.histograms",
     "encode": "latents",
     "doctor": "latents",
     "evaluate": "evaluation.evaluate",

@@ -1,8 +1,11 @@
-"""Noise that is correlated over places and channels as given fields are, everywhere alike."""
+"""Noise that is correlated over places: as given fields are, channels too, or as a Gaussian."""
 
+import math
+from collections.abc import Sequence
 from itertools import product
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -42,6 +45,21 @@ def colouring(
         kernel[:, :, x, y, z] = filters[:, :, i, j, k]
     length = kernel.square().sum((1, 2, 3, 4), keepdim=True).sqrt()
     return (kernel / length.clamp(min=1e-12)).float()
+
+
+def fields(
+    count: int, shape: Sequence[int], width: float, source: torch.Generator
+) -> Float[Tensor, "n i j k"]:
+    """Normal fields of unit variance that correlate as exp(-(d / 2 width)^2) over d places."""
+    reach = math.ceil(4 * width)
+    line = torch.exp(-(torch.arange(-reach, reach + 1.0) ** 2) / (2 * width**2))
+    line = line / line.square().sum().sqrt()
+    x = torch.randn(count, 1, *(edge + 2 * reach for edge in shape), generator=source)
+    for axis in range(3):
+        edges = [1, 1, 1, 1, 1]
+        edges[2 + axis] = len(line)
+        x = F.conv3d(x, line.view(edges))
+    return x[:, 0]
 
 
 def _moved(x: Float[Tensor, "n c i j k"], step: tuple[int, ...]) -> Float[Tensor, "c v"]:

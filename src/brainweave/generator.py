@@ -10,12 +10,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from brainweave.atlas import Maps, require_start
+from brainweave.atlas import require_start
 from brainweave.conditions.base import Signal
 from brainweave.conditions.hiding import Keep, Listen, drawn, heard, listening
 from brainweave.conditions.images import Mask
 from brainweave.data.tensors import load_tensors, save_tensors
 from brainweave.errors import CheckpointError, ConditionError, RecipeError
+from brainweave.maps import Maps
 from brainweave.model_folder import RECIPE, WEIGHTS, digests, load_recipe, save_recipe
 from brainweave.part import hint
 from brainweave.processes.guidance import (
@@ -269,12 +270,9 @@ class Generator(nn.Module):
         return next(self.parameters()).device
 
     def _finish(self, volume: Tensor, values: Values, sampling: Sampling) -> Tensor:
-        """Inside the intensity range, with background where the sampling says so."""
+        """As the sampling ends, with background where the images have it, if that is asked."""
         low, high = self.recipe.preprocess.intensity.range
-        volume = volume.clamp(low, high)
-        if sampling.floor:
-            volume = torch.where(volume <= low + sampling.floor * (high - low), low, volume)
-        images = self.recipe.images
+        volume, images = sampling.finished(volume, low, high), self.recipe.images
         if not sampling.masked or images is None:
             return volume
         shown = [values[name] > low for name in images.modalities]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
+import torch
 from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor
@@ -13,6 +14,7 @@ from brainweave.processes import grids
 from brainweave.processes.paths import DDPM
 from brainweave.processes.process import Process
 from brainweave.processes.samplers import SAMPLERS
+from brainweave.toning import Curve, require_rising, toned
 
 Scale = Annotated[float, Field(ge=0)]
 
@@ -29,8 +31,9 @@ class Sampling(Part):
     many times as there are steps is used in place of shift. mirror: the mean with what is made of
     the images mirrored left and right, at twice the calls. strength: how much of the way from an
     informed source to the result is gone: below 1 where the source is a good guess and the network
-    learnt from few subjects. masked: where all images are
-    background, so is the volume.
+    learnt from few subjects. masked: where all images are background, so is the volume. tone:
+    intensities at the end, as made and as they become, shares of the range, such as
+    `brainweave tone` finds; straight in between.
     """
 
     sampler: str = "euler"
@@ -46,6 +49,7 @@ class Sampling(Part):
     mirror: bool = False
     strength: float = Field(default=1.0, gt=0, le=1)
     masked: bool = False
+    tone: Curve = ()
 
     @model_validator(mode="after")
     def _sampler_exists(self) -> "Sampling":
@@ -67,6 +71,19 @@ class Sampling(Part):
         for times in self.grids:
             grids.listed(times)
         return self
+
+    @model_validator(mode="after")
+    def _tone_rises(self) -> "Sampling":
+        require_rising(self.tone)
+        return self
+
+    def finished(
+        self, volume: Float[Tensor, "*shape"], low: float, high: float
+    ) -> Float[Tensor, "*shape"]:
+        """A volume inside its range, with its background and its tone."""
+        share = ((volume - low) / (high - low)).clamp(0, 1)
+        share = torch.where(share <= self.floor, 0.0, share) if self.floor else share
+        return low + (high - low) * toned(share, self.tone)
 
     def told(
         self,

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from brainweave.atlas import Maps
 from brainweave.conditions.hiding import Keep
+from brainweave.maps import Maps
 from brainweave.representations.base import Representation, exact
 
 

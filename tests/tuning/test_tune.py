@@ -14,7 +14,8 @@ from brainweave.errors import OutputError, RecipeError
 from brainweave.generator import Generator
 from brainweave.progress import Reporter
 from brainweave.recipe import Recipe, Sampling
-from brainweave.tuning import tune
+from brainweave.toning import distance, histogram
+from brainweave.tuning import tone, tune
 
 NAMES = ("t1w", "t2w")
 QUIET = Reporter(quiet=True)
@@ -91,3 +92,47 @@ def test_impossible_requests_are_refused(noisy: Path, cohort: Cohort, tmp_path: 
     (tmp_path / "full" / "file").touch()
     with pytest.raises(OutputError, match="not empty"):
         tune(noisy, cohort, [2], out=tmp_path / "full", reporter=QUIET)
+
+
+def test_a_tone_curve_is_kept_and_used(noisy: Path, cohort: Cohort, tmp_path: Path) -> None:
+    before = Generator.load(noisy)
+    found = tone(noisy, cohort, out=tmp_path / "toned", volumes=2, device="cpu", reporter=QUIET)
+    assert (found.made, found.real) == (2, 2)
+    assert found.after < found.before
+    after = Generator.load(tmp_path / "toned")
+    assert after.recipe.sampling.tone == found.curve
+    assert Generator.load(noisy).recipe.sampling.tone == ()
+    values = {"age": torch.tensor([[40.0]])}
+    made = [g.sample(values, [1], g.recipe.sampling.replace(steps=2)) for g in (before, after)]
+    low, high = after.recipe.preprocess.intensity.range
+    expected = before.recipe.sampling.replace(tone=found.curve).finished(made[0], low, high)
+    torch.testing.assert_close(made[1], expected)
+    kept = json.loads((tmp_path / "toned" / "tone.json").read_text())
+    assert kept["after"] == pytest.approx(found.after)
+
+
+def test_a_tone_curve_brings_histograms_together(noisy: Path, cohort: Cohort) -> None:
+    """Of volumes that were drawn anew."""
+    tone(noisy, cohort, volumes=2, device="cpu", reporter=QUIET)
+    generator = Generator.load(noisy)
+    low, high = generator.recipe.preprocess.intensity.range
+    real = histogram((x - low) / (high - low) for x in generator.recipe.dataset(cohort).made())
+    apart = []
+    for curve in ((), generator.recipe.sampling.tone):
+        sampling = generator.recipe.sampling.replace(tone=curve)
+        made = generator.sample({"age": torch.tensor([[30.0], [60.0]])}, [7, 8], sampling)
+        apart.append(distance(histogram([(made - low) / (high - low)]), real))
+    assert apart[1] < 0.5 * apart[0]
+
+
+def test_only_a_model_of_one_contrast_from_noise_has_a_tone(
+    seeing: Path, noisy: Path, cohort: Cohort, tmp_path: Path
+) -> None:
+    with pytest.raises(RecipeError, match="makes t1w, t2w from t1w, t2w; a tone curve is for"):
+        tone(seeing, cohort, volumes=1, device="cpu", reporter=QUIET)
+    with pytest.raises(RecipeError, match="--volumes 0: at least 1"):
+        tone(noisy, cohort, volumes=0, device="cpu", reporter=QUIET)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    with pytest.raises(OutputError, match="is not empty"):
+        tone(noisy, cohort, out=tmp_path / "full", device="cpu", reporter=QUIET)

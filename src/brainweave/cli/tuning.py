@@ -1,4 +1,4 @@
-"""The command that places a model's steps."""
+"""The commands that finish a trained model."""
 
 from pathlib import Path
 from typing import Annotated
@@ -46,3 +46,25 @@ def tune(  # noqa: PLR0913 - one per option
     for row in found:
         where = ", ".join(f"{time:.4g}" for time in row.times)
         typer.echo(f"{row.steps:5}  {row.even:7.2f} dB  {row.tuned:.2f} dB  {where}")
+
+
+@app.command(epilog="Example: brainweave tone runs/t1 cohort.csv")
+def tone(
+    model: Annotated[Path, typer.Argument(help="A run or model folder.")],
+    data: Annotated[Path, typer.Argument(help="A cohort; its split 'train' where it has one.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="A new folder; default: into the model.")
+    ] = None,
+    volumes: Annotated[int, typer.Option(help="Volumes to draw.")] = 24,
+    seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; found by itself.")] = None,
+) -> None:
+    """Match intensities of a model's volumes to a cohort's and keep that in the model."""
+    from brainweave.data.cohort import Cohort
+    from brainweave.tuning import tone
+
+    found = tone(model, Cohort.open(data), out=out, volumes=volumes, seed=seed, device=device)
+    typer.echo(
+        f"{found.made} drawn and {found.real} real volumes: intensities "
+        f"{found.before:.2%} of the range apart, with the curve {found.after:.2%}"
+    )

@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from brainweave.atlas import Maps
 from brainweave.conditions.guess import Guess
 from brainweave.data.cohort import Cohort
 from brainweave.data.dataset import VolumeDataset
 from brainweave.data.files import digest, write_json
 from brainweave.fitting import Fitting
 from brainweave.generator import Generator
+from brainweave.maps import Maps
 from brainweave.model_folder import (
     RECIPE,
     Plan,
@@ -47,7 +47,10 @@ def fitted(recipe: Plan, cohort: Cohort, volumes: VolumeDataset, report: Reporte
 
 
 def measured(
-    recipe: Plan, volumes: VolumeDataset, report: Reporter, advance: Callable[[], None]
+    recipe: Plan,
+    volumes: VolumeDataset,
+    report: Reporter | None = None,
+    advance: Callable[[], None] = lambda: None,
 ) -> dict[str, Tensor]:
     """What a model holds that is measured on its training cohort, before step 1: its atlas, its
     guess. By the names of its buffers. advance: is called between pieces of work and may raise."""
@@ -57,6 +60,7 @@ def measured(
     if module.atlas is not None:
         _fit_atlas(module.atlas, recipe, volumes.plain())
     if module.guess is not None:
+        report = report or Reporter(quiet=True)
         _fit_guess(module.guess, recipe, volumes.plain(), report, advance)
     return dict(module.named_buffers())
 

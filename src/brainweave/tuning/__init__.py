@@ -1,5 +1,6 @@
-"""Few steps that are well placed: time grids fitted to a trained model."""
+"""What is found once a model is trained: time grids of few steps, a tone curve."""
 
 from brainweave.tuning.command import Tuned, tune
+from brainweave.tuning.histograms import Toned, tone
 
-__all__ = ["Tuned", "tune"]
+__all__ = ["Toned", "Tuned", "tone", "tune"]

@@ -1,23 +1,20 @@
 """`brainweave tune`: time grids for few steps, found on a few volumes and kept in the model."""
 
-import json
-import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from brainweave.data.cohort import Cohort
-from brainweave.data.files import write_json
 from brainweave.device import usable
-from brainweave.errors import OutputError, RecipeError
+from brainweave.errors import RecipeError
 from brainweave.generator import Generator
-from brainweave.model_folder import RECIPE, WEIGHTS
-from brainweave.part import to_dict
 from brainweave.processes import grids
 from brainweave.progress import Reporter
+from brainweave.sampling import Sampling
 from brainweave.training.subjects import check_files
 from brainweave.tuning.objective import Objective
 from brainweave.tuning.search import cheapest, nearest, places, refined
+from brainweave.tuning.writing import require_new, rewrite
 
 REPORT = "tuning.json"
 GAIN = 0.01  # dB that another grid than the even one must bring
@@ -60,7 +57,8 @@ def tune(  # noqa: PLR0913 - one per option
     Raises RecipeError for impossible numbers, CohortError for unusable volumes, OutputError where
     `out` is not empty.
     """
-    _require(steps, volumes, teacher, count, out)
+    _require(steps, volumes, teacher, count)
+    require_new(out)
     reporter = reporter or Reporter()
     generator = Generator.load(model, usable(device))
     recipe = generator.recipe
@@ -85,34 +83,22 @@ def tune(  # noqa: PLR0913 - one per option
         found.append(Tuned(number, plain, objective.psnr(tuple(before)), score, times))
         reporter.advance(f"{number} steps: {plain:.2f} to {score:.2f} dB")
     reporter.stop()
-    _write(model, out, generator, found)
+    rewrite(model, out, _with(recipe.sampling, found), {REPORT: found})
     return found
 
 
-def _write(model: Path, out: Path | None, generator: Generator, found: Sequence[Tuned]) -> None:
-    """The model's recipe with its grids, and what they gain."""
-    folder = model if out is None else out
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(model / WEIGHTS, out / WEIGHTS)
-    recipe = generator.recipe
+def _with(sampling: Sampling, found: Sequence[Tuned]) -> Sampling:
+    """The grids that were found beside those of other numbers of steps."""
     new = {len(tuned.times): tuned.times for tuned in found}
-    kept = {len(times): times for times in recipe.sampling.grids}
+    kept = {len(times): times for times in sampling.grids}
     ours = tuple(times for _, times in sorted({**kept, **new}.items()))
-    plan = json.loads((model / RECIPE).read_text())
-    plan["sampling"] = to_dict(recipe.sampling.replace(grids=ours))
-    write_json(folder / RECIPE, plan)
-    write_json(folder / REPORT, [asdict(tuned) for tuned in found])
+    return sampling.replace(grids=ours)
 
 
-def _require(
-    steps: Sequence[int], volumes: int, teacher: int, count: int, out: Path | None
-) -> None:
+def _require(steps: Sequence[int], volumes: int, teacher: int, count: int) -> None:
     if not steps or min(steps) < 1 or len(set(steps)) < len(steps):
         raise RecipeError(f"--steps {','.join(map(str, steps))}: different numbers from 1 on")
     if count < 2 * max(steps):
         raise RecipeError(f"--count {count}: at least twice the largest of --steps, {max(steps)}")
     if volumes < 1 or teacher < 2:
         raise RecipeError(f"--volumes {volumes} --teacher {teacher}: at least 1 and 2 are needed")
-    if out is not None and out.exists() and any(out.iterdir()):
-        raise OutputError(f"{out} is not empty; --out needs a new folder")

@@ -37,7 +37,7 @@ class Objective:
         self.generator, self.teacher = generator, teacher
         self.calls, volumes = 0, volumes.in_voxels()
         device = next(generator.parameters()).device
-        chosen = _spread(volumes, count)
+        chosen = spread(volumes, count)
         self.examples = [
             self._example(Batch.of([volumes[index, 0]]).to(device), derive("tune", seed, index))
             for index in chosen
@@ -99,7 +99,7 @@ class Objective:
         return costs
 
 
-def _spread(volumes: VolumeDataset, count: int) -> list[int]:
+def spread(volumes: VolumeDataset, count: int) -> list[int]:
     """Indices of so many volumes, evenly over the subjects and with every target in turn."""
     per = len(volumes.targets)
     wanted = min(count, len(volumes))
