@@ -21,6 +21,7 @@ class Fitting(Part):
     with it the best weights are kept instead of the last. compile: torch.compile the network.
     balance: volumes of a modality are drawn as often as there are of it to the power of 1 - this
     (0: as often as there are, 1: all modalities alike; WFDM takes 0.7); noted in the journal.
+    start: content hash of the weights that training began from (None: random ones).
     """
 
     steps: int | None = Field(default=None, ge=1)
@@ -44,6 +45,7 @@ class Fitting(Part):
     compile: bool = False
     augment: Augment | None = None
     balance: float = Field(default=0.0, ge=0, le=1)
+    start: str | None = None
 
     @model_validator(mode="after")
     def _one_length(self) -> "Fitting":

@@ -30,12 +30,13 @@ def train(
     from brainweave.roundtrip import of_run
     from brainweave.training.run import train
 
-    places, rest = _take(assignments, "data", "out", may=("latents",))
+    places, rest = _take(assignments, "data", "out", may=("latents", "start"))
     made = train(
         build(recipe, rest),
         Cohort.open(Path(places["data"])),
         Path(places["out"]),
         latents=Path(places["latents"]) if "latents" in places else None,
+        start=Path(places["start"]) if "start" in places else None,
         device=device,
         wandb=wandb,
     )

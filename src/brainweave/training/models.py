@@ -12,11 +12,14 @@ from brainweave.conditions.guess import Guess
 from brainweave.data.cohort import Cohort
 from brainweave.data.dataset import VolumeDataset
 from brainweave.data.files import digest, write_json
+from brainweave.data.tensors import content_hash
+from brainweave.errors import CheckpointError
 from brainweave.fitting import Fitting
 from brainweave.generator import Generator
 from brainweave.maps import Maps
 from brainweave.model_folder import (
     RECIPE,
+    WEIGHTS,
     Plan,
     load_autoencoder,
     load_plan,
@@ -63,6 +66,23 @@ def measured(
         report = report or Reporter(quiet=True)
         _fit_guess(module.guess, recipe, volumes.plain(), report, advance)
     return dict(module.named_buffers())
+
+
+def started(recipe: Plan, start: Path | None) -> tuple[Plan, dict[str, Tensor]]:
+    """The recipe with what it starts from, and the weights there, but for what is measured. Raises
+    CheckpointError where `start` is no model, or not one of the same network and conditions."""
+    if start is None:
+        return recipe, {}
+    weights = {name: p.detach() for name, p in load(start).named_parameters()}
+    wanted = {name: p.shape for name, p in build(recipe).named_parameters()}
+    theirs = {name: p.shape for name, p in weights.items()}
+    if other := sorted(name for name, _ in wanted.items() ^ theirs.items()):
+        raise CheckpointError(
+            f"start={start} has other weights than {recipe.name} needs, such as {other[0]}; start "
+            "from a model of the same network and conditions"
+        )
+    known = content_hash(start / WEIGHTS)
+    return recipe.replace(training=recipe.training.replace(start=known)), weights
 
 
 def _fit_guess(

@@ -34,8 +34,18 @@ from brainweave.training.engine import Engine
 from brainweave.training.finished import whole
 from brainweave.training.journal import Journal, require_wandb
 from brainweave.training.loop import SAMPLES, STATE, Loop, Volumes
-from brainweave.training.models import build, fitted, flexible, labels, load, measured, note
+from brainweave.training.models import (
+    build,
+    fitted,
+    flexible,
+    labels,
+    load,
+    measured,
+    note,
+    started,
+)
 from brainweave.training.pace import minutes_of, paced
+from brainweave.training.prepare import heed, prepare
 from brainweave.training.subjects import (
     COHORT,
     SPLIT,
@@ -59,6 +69,7 @@ def train(
     folder: Path,
     *,
     latents: Path | None = None,
+    start: Path | None = None,
     device: str | None = None,
     wandb: str | None = None,
     show: bool = True,
@@ -72,18 +83,20 @@ def train(
     folder: Path,
     *,
     latents: Path | None = None,
+    start: Path | None = None,
     device: str | None = None,
     wandb: str | None = None,
     show: bool = True,
 ) -> Autoencoder: ...
 
 
-def train(
+def train(  # noqa: PLR0913 - one per option
     recipe: Plan,
     cohort: Cohort,
     folder: Path,
     *,
     latents: Path | None = None,
+    start: Path | None = None,
     device: str | None = None,
     wandb: str | None = None,
     show: bool = True,
@@ -92,13 +105,15 @@ def train(
 
     The folder is new, empty or that of the same run: then it goes on where its state says, exactly
     as if it had not stopped, and a finished run does nothing. latents: what `encode` made of the
-    cohort, for recipes in latents; else the run makes its own. device: see `Engine`. wandb: a
+    cohort, for recipes in latents; else the run makes its own. start: a model whose weights step 1
+    begins from; what is measured on a cohort is measured anew. device: see `Engine`. wandb: a
     project to log to. show: progress on standard error.
 
     Raises RecipeError where the folder is something else or another recipe's, CheckpointError for
-    latents or an autoencoder that are not the recipe's, CohortError or VolumeError for data that
-    cannot be used (all before the first step), TrainingError for a loss that is not finite,
-    OutputError for a full disk, Interrupted after SIGTERM, SIGINT or SIGUSR1 with the state saved.
+    latents, an autoencoder or a start that are not the recipe's, CohortError or VolumeError for
+    data that cannot be used (all before the first step), TrainingError for a loss that is not
+    finite, OutputError for a full disk, Interrupted after SIGTERM, SIGINT or SIGUSR1 with the state
+    saved.
     """
     engine = Engine(device, recipe.training.precision)
     report = Reporter(quiet=not show or not engine.is_main)
@@ -106,7 +121,7 @@ def train(
         report.say("this CPU only imitates bf16: computing in float32, which is faster here")
     try:
         with engine.signals():
-            finished = _run(recipe, cohort, Path(folder), latents, engine, report, wandb)
+            finished = _run(recipe, cohort, Path(folder), latents, start, engine, report, wandb)
     except BaseException as error:
         report.stop()
         traceback.clear_frames(error.__traceback__)  # they hold the model; see Engine.close
@@ -120,17 +135,19 @@ def train(
     return load(Path(folder), engine.device)
 
 
-def _run(
+def _run(  # noqa: PLR0913 - of `train`
     recipe: Plan,
     cohort: Cohort,
     folder: Path,
     latents: Path | None,
+    start: Path | None,
     engine: Engine,
     report: Reporter,
     wandb: str | None,
 ) -> bool:
     """Prepares, trains; whether the run is finished."""
     began = time.monotonic()
+    recipe, weights = started(recipe, start)
     if wandb is not None:
         require_wandb()
     minutes = minutes_of(recipe, engine)
@@ -150,14 +167,14 @@ def _run(
         recipe.dataset(parts.train, cache=place, training=True),
         recipe.dataset(parts.val, cache=place) if parts.val else None,
     )
-    engine.first(lambda: _prepare(volumes, engine, report))
+    engine.first(lambda: prepare(volumes, engine, report))
     held, found = claim(folder) if engine.is_main else None, dict[str, Tensor]()
     if known is None and states.any():
         raise OutputError(f"{folder}: a run began there meanwhile; the same command goes on")
     if engine.is_main:
-        data, heed = volumes.training, partial(_heed, engine)
+        data, stop = volumes.training, partial(heed, engine)
         resolved = known or fitted(recipe, parts.train, data, report)
-        found = {} if known else measured(resolved, data, report, heed)
+        found = {} if known else measured(resolved, data, report, stop) | weights
         if minutes is not None and not known:
             trial = _loop(resolved, volumes, folder, engine, report, found)
             resolved = paced(trial, minutes, began, report)
@@ -269,23 +286,3 @@ def _continued(begun: Plan, recipe: Plan) -> tuple[Plan, list[tuple[str, Any, An
     if recipe.template is not None:
         rows += difference(known.template, recipe.template, "template")
     return known, rows
-
-
-def _prepare(volumes: Volumes, engine: Engine, report: Reporter) -> None:
-    """Decodes and verifies every volume."""
-    present = [dataset for dataset in volumes if dataset is not None]
-
-    def advance(_done: int, _total: int) -> None:
-        report.advance()
-        _heed(engine)
-
-    report.start("preparing volumes", sum(len(dataset.files()) for dataset in present))
-    for dataset in present:
-        dataset.prepare(advance)
-    report.stop()
-
-
-def _heed(engine: Engine) -> None:
-    """Raises Interrupted where a stop is asked."""
-    if engine.stop_requested:
-        raise Interrupted("stopped by a signal before step 1; the same command goes on")
