@@ -18,7 +18,8 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="Folder or file to write.
 def train(
     recipe: Annotated[str, typer.Argument(help="A recipe's name, a .py, .json or .yaml file.")],
     assignments: Annotated[
-        list[str], typer.Argument(help="data=COHORT out=FOLDER, then key=value for any field.")
+        list[str],
+        typer.Argument(help="data=COHORT out=FOLDER [start=MODEL], then key=value for any field."),
     ],
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; found by itself.")] = None,
     wandb: Annotated[str | None, typer.Option(help="Weights & Biases project (an extra).")] = None,
@@ -29,6 +30,7 @@ def train(
     from brainweave.recipes import build
     from brainweave.roundtrip import of_run
     from brainweave.training.run import train
+    from brainweave.weights import locate
 
     places, rest = _take(assignments, "data", "out", may=("latents", "start"))
     made = train(
@@ -36,7 +38,7 @@ def train(
         Cohort.open(Path(places["data"])),
         Path(places["out"]),
         latents=Path(places["latents"]) if "latents" in places else None,
-        start=Path(places["start"]) if "start" in places else None,
+        start=locate(places["start"]) if "start" in places else None,
         device=device,
         wandb=wandb,
     )
