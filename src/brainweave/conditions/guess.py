@@ -97,15 +97,15 @@ class Guess(nn.Module):
 
     def batch(
         self,
-        volumes: Mapping[str, Float[Tensor, "b 1 i j k"]],
+        values: Mapping[str, Tensor],
         targets: Sequence[str],
         scale: tuple[float, float],
         without: Sequence[int | None] | None = None,
     ) -> Float[Tensor, "b 1 i j k"]:
-        """The guess of each row's target. scale: the lowest and highest intensity. without: the
-        fold of each row's person, in training."""
+        """The guess of each row's target from the images among values, [b 1 i j k]. scale: the
+        lowest and highest intensity. without: the fold of each row's person, in training."""
         low, high = scale
-        shown = {name: (volumes[name] - low) / (high - low) for name in self.modalities}
+        shown = {name: (values[name] - low) / (high - low) for name in self.modalities}
         folds = without or [None] * len(targets)
         rows = [
             self({name: volume[row] for name, volume in shown.items()}, target, fold)
