@@ -96,6 +96,23 @@ def test_9_generate_from_the_participants_makes_the_same(cli: Cli, home: Path) -
     assert volumes(home / "copies") == volumes(home / "out")
 
 
+def test_a_model_is_trained_on_and_its_intensities_matched(
+    cli: Cli, home: Path, recipe_file: Path
+) -> None:
+    words = ("data=cohort.csv", "out=on", "start=model", "training.steps=2")
+    ended = cli("train", recipe_file, *words)
+    assert ended.code == 0, ended.err
+    assert load_recipe(home / "on").training.start == content_hash(
+        home / "model/weights.safetensors"
+    )
+    ended = cli("tone", "on", "cohort.csv", "--volumes", 2, "--out", "toned")
+    assert ended.code == 0, ended.err
+    assert ended.out.startswith("2 drawn and 6 real volumes: intensities ")
+    ended = cli("generate", "toned", "age=30", "--out", "last")
+    assert ended.code == 0, ended.err
+    assert len(load_recipe(home / "toned").sampling.tone) > 3
+
+
 def test_a_seed_gives_the_same_volume_in_two_processes(model: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "brainweave", "generate", str(model), "age=30", "--count=4"]
     command += ["--sampler", "ancestral", "--guidance", "2", "--dtype", "float32"]

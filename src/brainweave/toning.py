@@ -14,7 +14,7 @@ from torch import Tensor
 
 Curve = tuple[tuple[float, float], ...]  # as made, as wanted: shares of the range, both rising
 BINS = 4096
-KNOTS = 64
+KNOTS = 32
 LEAST = 1e-4  # between two knots
 DIGITS = 5
 
