@@ -84,3 +84,15 @@ def test_fields_are_normal_and_correlate_as_a_gaussian() -> None:
         found = (x.narrow(axis, 0, edge) * x.narrow(axis, distance, edge)).mean()
         wanted = torch.tensor(-((distance / 3) ** 2)).exp()
         torch.testing.assert_close(found, wanted, rtol=0, atol=0.03)
+
+
+def test_the_kernel_that_others_follow_is_found() -> None:
+    """A field that is a convolution of two others and some noise."""
+    source = torch.Generator().manual_seed(0)
+    seen = torch.randn(20, 2, 10, 9, 8, generator=source)
+    kernel = torch.randn(3, 2, 3, 3, 3, generator=source)
+    told = F.conv3d(seen, kernel, padding=1)
+    found = module.following(seen, told + 0.1 * torch.randn(told.shape, generator=source), 1)
+    torch.testing.assert_close(found, kernel, rtol=0, atol=0.02)
+    only = module.following(seen, told, 0)
+    torch.testing.assert_close(only[..., 0, 0, 0], kernel[..., 1, 1, 1], rtol=0, atol=0.15)

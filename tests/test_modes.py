@@ -159,6 +159,31 @@ def test_local_modes_have_the_covariance_of_modes_where_places_are_near() -> Non
     assert float(z.abs().max()) < 4.5
 
 
+def test_other_channels_follow_the_leading_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """z of every entry of the covariance of 20,000 draws: the last channel goes with the first two
+    where it is, as in the cohort, and by itself."""
+    monkeypatch.setattr("brainweave.maps.VOLUMES", 2000)
+    monkeypatch.setattr("brainweave.maps.COLOURING", 2000)
+    source, count = torch.Generator().manual_seed(4), 20_000
+    data = torch.randn(2000, *SHAPE, generator=source)
+    data[:, 2] = 0.5 * data[:, 2] + 1.5 * data[:, 0] - data[:, 1]
+    maps = fitted(data, leading=2, modes=8, detail=0)
+    residual = (data - data.mean(0)) / maps.scale
+    x = draws(maps, list(range(count)), 1.0, 0.0)
+    found, wanted = (v.flatten(1).T @ v.flatten(1) / len(v) for v in (x, residual))
+    variance = torch.diagonal(wanted)
+    spread = ((variance[:, None] * variance + wanted**2) * (1 / count + 1 / 2000)).sqrt()
+    assert float(((found - wanted) / spread).abs().max()) < 4.5
+    lone = fitted(data, leading=2, modes=8)
+    apart = draws(lone, list(range(count)), 1.0, 0.0)
+    assert abs(float((apart[:, 0] * apart[:, 2]).mean())) < 0.03 < float((x[:, 0] * x[:, 2]).mean())
+
+
+def test_detail_follows_something() -> None:
+    with pytest.raises(RecipeError, match=r"give atlas\.leading and modes"):
+        Atlas(modes=2, detail=1)
+
+
 def test_a_seed_names_what_is_drawn() -> None:
     maps = fitted(cohort(40), modes=2, local=1.0)
     both, alone = draws(maps, [3, 4], 0.5, 0.5), draws(maps, [4], 0.5, 0.5)

@@ -7,7 +7,7 @@ learn the mean first, which here is in closed form.
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from brainweave.errors import RecipeError
 from brainweave.part import Part
@@ -33,6 +33,9 @@ class Atlas(Part):
     is alike everywhere and the rest correlates as exp(-(d / 2 local)^2) over d places of the grid,
     so that no head is a sum of few others; the localisation of ensembles (Houtekamer and Mitchell
     2001, Monthly Weather Review 129, 123). None: one weight each.
+    detail: the other channels follow what the leading ones do within so many places of the grid, by
+    least squares on the cohort, everywhere alike: of a Haar transform edges and slopes go on in
+    finer bands, where modes alone would leave blocks. None: not at all.
     reach: what modes leave is then correlated over so many places of the grid and over channels as
     it is in the cohort, everywhere alike (None: not at all).
     """
@@ -44,7 +47,14 @@ class Atlas(Part):
     modes: int = Field(default=0, ge=0)
     local: float | None = Field(default=None, gt=0, le=16)
     common: float = Field(default=0.3, ge=0, le=1)
+    detail: int | None = Field(default=None, ge=0, le=2)
     reach: int | None = Field(default=None, ge=0, le=4)
+
+    @model_validator(mode="after")
+    def _detail_follows(self) -> "Atlas":
+        if self.detail is not None and not (self.leading and self.modes):
+            raise ValueError("atlas.detail follows leading channels: give atlas.leading and modes")
+        return self
 
 
 def require_modes(atlas: Atlas | None, process: Process) -> None:

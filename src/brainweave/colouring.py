@@ -1,4 +1,4 @@
-"""Noise that is correlated over places: as given fields are, channels too, or as a Gaussian."""
+"""Fields that are correlated over places: as given ones are, as a Gaussian, as others tell."""
 
 import math
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+RIDGE = 1e-3  # of the mean square of what is looked at
 LEAST = 0.15  # of a channel's: places that differ less than this say nothing about correlations
 
 
@@ -45,6 +46,26 @@ def colouring(
         kernel[:, :, x, y, z] = filters[:, :, i, j, k]
     length = kernel.square().sum((1, 2, 3, 4), keepdim=True).sqrt()
     return (kernel / length.clamp(min=1e-12)).float()
+
+
+def following(
+    seen: Float[Tensor, "n a i j k"], told: Float[Tensor, "n b i j k"], reach: int
+) -> Float[Tensor, "b a r r r"]:
+    """The kernel whose convolution with `seen`, 0 outside of the grid, is nearest to `told` by
+    least squares; it looks at most `reach` places along each axis."""
+    size, shape = 2 * reach + 1, seen.shape[2:]
+    steps = list(product(range(size), repeat=3))
+    count = seen.shape[1] * len(steps)
+    left = torch.zeros(count, count, dtype=torch.float64)
+    right = torch.zeros(count, told.shape[1], dtype=torch.float64)
+    for x, y in zip(F.pad(seen, (reach,) * 6).double(), told.flatten(2).double(), strict=True):
+        around = [x[:, i:, j:, k:][:, : shape[0], : shape[1], : shape[2]] for i, j, k in steps]
+        columns = torch.stack(around, 1).flatten(0, 1).flatten(1)
+        left += columns @ columns.T
+        right += columns @ y.T
+    left += RIDGE * left.diagonal().mean() * torch.eye(count, dtype=torch.float64)
+    kernel = torch.linalg.solve(left, right).T
+    return kernel.reshape(told.shape[1], seen.shape[1], size, size, size).float()
 
 
 def fields(

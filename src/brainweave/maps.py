@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from brainweave.atlas import Atlas
-from brainweave.colouring import colouring, fields
+from brainweave.colouring import colouring, fields, following
 from brainweave.conditions.base import Covariate
 from brainweave.conditions.hiding import Keep
 from brainweave.errors import RecipeError
@@ -24,8 +24,8 @@ TINY = 1e-12
 class Maps(nn.Module):
     """What an atlas holds: maps of coefficients for the mean and, of the leading channels, each
     regressor; what is left is divided by once the mean is gone, per channel or per voxel; the modes
-    of what is left then, the standard deviation of what they leave, what colours it, and the root
-    of the covariance of the regressors."""
+    of what is left then, what makes the other channels follow, the standard deviation of what all
+    this leaves, what colours it, and the root of the covariance of the regressors."""
 
     maps: Tensor
     mean: Tensor
@@ -34,6 +34,7 @@ class Maps(nn.Module):
     modes: Tensor
     rest: Tensor
     colour: Tensor
+    detail: Tensor
     spread: Tensor
 
     def __init__(self, atlas: Atlas, covariates: Sequence[Covariate], shape: Sequence[int]) -> None:
@@ -52,6 +53,9 @@ class Maps(nn.Module):
             self.register_buffer("modes", torch.zeros(atlas.modes, leading, *shape[1:]))
             self.register_buffer("rest", torch.ones(*shape))
             self.register_buffer("spread", torch.zeros(count, count))
+            if self._follows:
+                kernel = (2 * (atlas.detail or 0) + 1,) * 3
+                self.register_buffer("detail", torch.zeros(shape[0] - leading, leading, *kernel))
             if atlas.reach is not None:
                 kernel = (2 * atlas.reach + 1,) * 3
                 self.register_buffer("colour", torch.zeros(shape[0], shape[0], *kernel))
@@ -92,7 +96,19 @@ class Maps(nn.Module):
             data = self.rest * rest
             data[:, :leading] += torch.einsum("bmijk,mcijk->bcijk", weights, self.modes)
             data[:, :leading] += torch.tensordot(unknown, self.maps[1:], 1) / self.scale[:leading]
+            if self._follows:
+                data[:, leading:] += self._followed(data[:, :leading])
             return alpha * data + sigma * noise
+
+    @property
+    def _follows(self) -> bool:
+        """Whether other channels follow the leading ones."""
+        return self.atlas.detail is not None and hasattr(self, "mean")
+
+    def _followed(self, leading: Float[Tensor, "b a i j k"]) -> Coefficients:
+        """What the leading channels say of the others."""
+        kernel = self.detail.to(leading)
+        return F.conv3d(leading, kernel, padding=self.atlas.detail or 0)
 
     def _weights(
         self, alike: Float[Tensor, "m"], source: torch.Generator
@@ -145,7 +161,7 @@ class Maps(nn.Module):
             square += seen.square().mean(0)
             if index in chosen:
                 shown.append((d, seen[:, :leading].float()))
-                if self.atlas.reach is not None and len(whole) < COLOURING:
+                if len(whole) < COLOURING:
                     whole.append((d, seen.float()))
         penalty = self.atlas.ridge * torch.eye(len(self.maps), dtype=torch.float64)
         penalty[0] = 0
@@ -170,8 +186,7 @@ class Maps(nn.Module):
             powers, kinds = torch.linalg.eigh(left[1:, 1:] / count)
             self.spread.copy_(kinds * powers.clamp(min=0).sqrt() @ kinds.T)
             self._fit_modes(shown, left_over)
-        if self.atlas.modes and self.atlas.reach is not None:
-            self.colour.copy_(colouring(self._rest(whole), self.rest.cpu(), self.atlas.reach))
+            self._fit_rest(whole)
 
     def _fit_modes(self, shown: Sequence[Shown], left_over: Tensor) -> None:
         """On the leading channels of some volumes, each with its regressors."""
@@ -191,15 +206,23 @@ class Maps(nn.Module):
         variance[:leading] -= self.modes.cpu().double().square().sum(0)
         self.rest.copy_(variance.clamp(min=0).sqrt())
 
-    def _rest(self, shown: Sequence[Shown]) -> Coefficients:
-        """What the modes leave of every view of some volumes."""
-        channels = range(len(self.scale))
-        rest = torch.stack([self._residuals(shown, c).float() for c in channels], dim=1)
-        modes, leading = self.modes.cpu().flatten(1), self.maps.shape[1]
-        lengths = modes.square().sum(1).clamp(min=TINY)
-        weights = rest[:, :leading].flatten(1) @ modes.T / lengths
-        rest[:, :leading] -= torch.tensordot(weights, self.modes.cpu(), 1)
-        return rest
+    def _fit_rest(self, shown: Sequence[Shown]) -> None:
+        """What makes other channels follow, and what colours the rest, of some volumes."""
+        channels, leading = range(len(self.scale)), self.maps.shape[1]
+        found = torch.stack([self._residuals(shown, c).float() for c in channels], dim=1)
+        if self._follows:
+            seen, told = found[:, :leading], found[:, leading:]
+            self.detail.copy_(following(seen, told, self.atlas.detail or 0))
+            before = _around(told.square().mean(0))
+            told -= self._followed(seen)  # of `found`
+            share = _around(told.square().mean(0)) / before.clamp(min=TINY)
+            self.rest[leading:] *= share.clamp(max=1).sqrt().to(self.rest)
+        if self.atlas.reach is not None:
+            modes = self.modes.cpu()
+            lengths = modes.square().flatten(1).sum(1).clamp(min=TINY)
+            weights = found[:, :leading].flatten(1) @ modes.flatten(1).T / lengths
+            found[:, :leading] -= torch.tensordot(weights, modes, 1)
+            self.colour.copy_(colouring(found, self.rest.cpu(), self.atlas.reach))
 
     def _residuals(self, shown: Sequence[Shown], c: int) -> Float[Tensor, "n i j k"]:
         """A channel of every view of some volumes, less the mean and scaled."""
