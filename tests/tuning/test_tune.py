@@ -31,8 +31,9 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 
 @pytest.fixture
 def noisy(tiny_recipe: Recipe, randomised: Callable[[Recipe], Generator], tmp_path: Path) -> Path:
-    """A model that makes volumes from noise."""
-    randomised(tiny_recipe).save(tmp_path / "noisy")
+    """A model that makes volumes from noise, trained on everybody."""
+    training = tiny_recipe.training.replace(validation=0.0)
+    randomised(tiny_recipe.replace(training=training)).save(tmp_path / "noisy")
     return tmp_path / "noisy"
 
 

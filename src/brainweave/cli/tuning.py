@@ -51,7 +51,7 @@ def tune(  # noqa: PLR0913 - one per option
 @app.command(epilog="Example: brainweave tone runs/t1 cohort.csv")
 def tone(
     model: Annotated[Path, typer.Argument(help="A run or model folder.")],
-    data: Annotated[Path, typer.Argument(help="A cohort; its split 'train' where it has one.")],
+    data: Annotated[Path, typer.Argument(help="The cohort it was trained on.")],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="A new folder; default: into the model.")
     ] = None,

@@ -14,7 +14,7 @@ from brainweave.errors import RecipeError
 from brainweave.generator import Generator
 from brainweave.progress import Reporter
 from brainweave.toning import Curve, distance, histogram, matching, toned
-from brainweave.training.subjects import check_files
+from brainweave.training.subjects import check_files, split
 from brainweave.tuning.objective import spread
 from brainweave.tuning.writing import require_new, rewrite
 
@@ -46,9 +46,9 @@ def tone(
     """Finds the curve by which the intensities of `volumes` drawn ones are together distributed as
     those of the cohort, and writes it into the model's recipe.
 
-    Conditions are those of subjects spread evenly over the cohort, of its split "train" where it
-    has one: what a model is judged by later stays unseen. out: a new folder for the model with its
-    curve; None: it is written into `model`.
+    Conditions are those of subjects spread evenly over those whom training on the cohort takes, by
+    its column "split" or as drawn by the recipe: what a model is judged by later stays unseen. out:
+    a new folder for the model with its curve; None: it is written into `model`.
 
     Raises RecipeError for a model that hears images or makes several contrasts, CohortError for
     unusable volumes, OutputError where `out` is not empty.
@@ -65,9 +65,9 @@ def tone(
         )
     if volumes < 1:
         raise RecipeError(f"--volumes {volumes}: at least 1 is needed")
-    named = cohort.select(split="train") if any(s.split == "train" for s in cohort) else cohort
-    check_files(recipe, named)
-    dataset = recipe.dataset(named).in_voxels()
+    trained = split(recipe, cohort, reporter).train
+    check_files(recipe, trained)
+    dataset = recipe.dataset(trained).in_voxels()
     low, high = recipe.preprocess.intensity.range
     real = histogram((x - low) / (high - low) for x in dataset.made())
     chosen = spread(dataset, volumes)
