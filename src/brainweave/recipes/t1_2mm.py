@@ -25,7 +25,8 @@ def t1_2mm(sites: tuple[str, ...] = SITES) -> Recipe:
             intensity=Percentiles(lower=0, upper=99.8, low=-1, high=1),
         ),
         representation=Haar(levels=2, whiten=0.25),
-        atlas=Atlas(leading=8, modes=20, local=3, common=0, detail=1, reach=2),  # leading: the volume at 4 mm
+        # leading: the volume at 4 mm
+        atlas=Atlas(leading=8, modes=20, local=3, common=0, detail=1, reach=2),
         process=Process(
             prediction="correction",
             times="stratified",
