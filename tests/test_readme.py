@@ -95,7 +95,7 @@ def test_commands_parse(command):
         known[name].make_context(name, words)
 
 
-PLACES = ("data", "out", "latents", "autoencoder", "schema")  # paths that are not there
+PLACES = ("data", "out", "latents", "start", "autoencoder", "schema")  # paths that are not there
 
 
 @pytest.mark.parametrize("command", [c for c in commands() if c.startswith("brainweave train ")])

@@ -49,7 +49,7 @@ def test_modalities_have_one_name() -> None:
 
 def test_the_mean_is_that_of_the_images_that_are_there() -> None:
     values = volumes(missing=((0, "t2w"), (1, "t1w"), (1, "t2w"), (1, "flair")))
-    mean = Images(modalities=NAMES).known(values, ("t1c", "t1c"), (-1.0, 1.0))
+    mean = Images(modalities=NAMES).mean(values, low=-1.0)
     torch.testing.assert_close(mean[:1], (values["t1w"] + values["flair"])[:1] / 2)
     assert (mean[1] == -1).all()
 
