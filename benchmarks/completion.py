@@ -53,8 +53,7 @@ from floors import (
     by_target,
     floors,
     fold,
-    interval,
-    paired,
+    least,
     phantoms,
     scored,
     subsets,
@@ -209,17 +208,7 @@ def show(facts: list[dict[str, Any]], rows: list[Row]) -> None:
     )
     table("3 -> 1", by_target(rows), METHODS)
     table("inputs", by_count(rows), METHODS)
-    gains: dict[str, dict[str, float]] = {}
-    for (case, target, *inputs), gain in paired(rows, "psnr brain", METHODS).items():
-        gains.setdefault(f"{target} from {', '.join(inputs)}", {})[case] = gain
-    means = {name: float(np.mean(list(each.values()))) for name, each in gains.items()}
-    least = min(means, key=means.__getitem__)
-    told = interval(list(gains[least].values()), list(gains[least]))
-    print(
-        f"\n{sum(mean > 0 for mean in means.values())} of {len(means)} pairs of target and inputs "
-        f"are above their {METHODS[-2]} floor (mean PSNR in the brain); the least gain is "
-        f"{least}: {told} dB"
-    )
+    least(rows, METHODS)
 
 
 def arguments() -> argparse.Namespace:

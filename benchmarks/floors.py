@@ -195,6 +195,22 @@ def paired(rows: Sequence[Row], score: str, methods: Sequence[str]) -> dict[tupl
     return {key: value - before[key] for key, value in last.items()}
 
 
+def least(rows: Sequence[Row], methods: Sequence[str]) -> None:
+    """How many pairs of target and inputs the last method makes better than the one before, and
+    where it gains least."""
+    gains: dict[str, dict[str, float]] = {}
+    for (case, target, *inputs), gain in paired(rows, "psnr brain", methods).items():
+        gains.setdefault(f"{target} from {', '.join(inputs)}", {})[case] = gain
+    means = {name: float(np.mean(list(each.values()))) for name, each in gains.items()}
+    name = min(means, key=means.__getitem__)
+    told = interval(list(gains[name].values()), list(gains[name]))
+    print(
+        f"\n{sum(mean > 0 for mean in means.values())} of {len(means)} pairs of target and inputs "
+        f"are above their {methods[-2]} floor (mean PSNR in the brain); the least gain is "
+        f"{name}: {told} dB"
+    )
+
+
 def _cells(rows: Sequence[Row], score: str, methods: Sequence[str], digits: int) -> list[str]:
     """The mean of each method and the gain, over what the last method has made."""
     by, gains = _by_method(rows, score), paired(rows, score, methods)
@@ -251,6 +267,7 @@ def main() -> None:
     methods = (*FLOORS, GUESS)
     table("3 -> 1", by_target(rows), methods)
     table("inputs", by_count(rows), methods)
+    least(rows, methods)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from brainweave.errors import CheckpointError
 from brainweave.generator import Generator
 from brainweave.inspection import compare, inspect, listing
 from brainweave.recipes import RECIPES, build
+from brainweave.weights import locate
 
 # Cost
 
@@ -152,3 +153,10 @@ def test_the_listing_has_a_line_for_every_recipe():
 
 def test_the_listing_tells_parameters():
     assert "1,002.0 M" in listing()
+
+
+def test_long_lists_are_counted():
+    told = str(inspect(locate()))
+    assert "mean=(64 numbers)" in told
+    assert "tone=(32 points)" in told
+    assert "grids=((0.45, 0.505," in told

@@ -24,6 +24,8 @@ from brainweave.part import Part, difference
 from brainweave.recipe import Recipe
 from brainweave.recipes import RECIPES
 
+LONG = 12  # numbers of a list are told, more are counted
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -170,6 +172,8 @@ def _word(value: Any) -> str:
         told = [(name, getattr(value, name)) for name in value.fields()]
         shown = [f"{name}={_word(v)}" for name, v in told if v != defaults[name]]
         return f"{type(value).__name__}({', '.join(shown)})"
+    if isinstance(value, tuple) and len(value) > LONG and not isinstance(value[0], str):
+        return f"({len(value)} {'points' if isinstance(value[0], tuple) else 'numbers'})"
     if isinstance(value, tuple):
         words = ", ".join(_word(v) for v in value)
         return f"({words},)" if len(value) == 1 else f"({words})"

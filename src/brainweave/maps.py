@@ -149,6 +149,7 @@ class Maps(nn.Module):
         square = torch.zeros(shape, dtype=torch.float64)
         right = torch.zeros(len(self.maps), *shape, dtype=torch.float64)
         shown, whole = list[Shown](), list[Shown]()
+        closer = self._follows or self.atlas.reach is not None
         order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
         chosen = set(order[: VOLUMES if self.atlas.modes else 0].tolist())
         for index, views in enumerate(volumes):
@@ -161,7 +162,7 @@ class Maps(nn.Module):
             square += seen.square().mean(0)
             if index in chosen:
                 shown.append((d, seen[:, :leading].float()))
-                if len(whole) < COLOURING:
+                if closer and len(whole) < COLOURING:
                     whole.append((d, seen.float()))
         penalty = self.atlas.ridge * torch.eye(len(self.maps), dtype=torch.float64)
         penalty[0] = 0
@@ -186,7 +187,8 @@ class Maps(nn.Module):
             powers, kinds = torch.linalg.eigh(left[1:, 1:] / count)
             self.spread.copy_(kinds * powers.clamp(min=0).sqrt() @ kinds.T)
             self._fit_modes(shown, left_over)
-            self._fit_rest(whole)
+            if closer:
+                self._fit_rest(whole)
 
     def _fit_modes(self, shown: Sequence[Shown], left_over: Tensor) -> None:
         """On the leading channels of some volumes, each with its regressors."""

@@ -34,16 +34,23 @@ def toned(share: Float[Tensor, "*shape"], curve: Curve) -> Float[Tensor, "*shape
     if not curve:
         return share
     made, wanted = torch.tensor(curve, dtype=share.dtype, device=share.device).T.contiguous()
-    at = torch.bucketize(share.contiguous(), made[1:-1])
-    slope = wanted.diff() / made.diff()
-    return wanted[at] + (share - made[at]) * slope[at]
+    return straight(share, made, wanted)
+
+
+def straight(
+    values: Float[Tensor, "*shape"], places: Float[Tensor, "n"], wanted: Float[Tensor, "n"]
+) -> Float[Tensor, "*shape"]:
+    """What is `wanted` at rising `places`, straight between them and on beyond the outer ones."""
+    at = torch.bucketize(values.contiguous(), places[1:-1])
+    slopes = wanted.diff() / places.diff()
+    return wanted[at] + (values - places[at]) * slopes[at]
 
 
 def histogram(shares: Iterable[Float[Tensor, "*shape"]]) -> Float[np.ndarray, "bins"]:
     """How many voxels of all volumes are background, at 0, and then in each of `BINS` up to 1."""
     counts = np.zeros(BINS + 1)
     for share in shares:
-        inside = share[share > 0].float().cpu()
+        inside = share[share > 0].float().clamp(max=1).cpu()
         counts[0] += share.numel() - inside.numel()
         counts[1:] += torch.histc(inside, BINS, 0, 1).double().numpy()
     return counts

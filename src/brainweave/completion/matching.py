@@ -11,6 +11,7 @@ from torch import Tensor
 from brainweave.data.files import sha256
 from brainweave.data.volume import Volume
 from brainweave.errors import VolumeError
+from brainweave.toning import straight
 
 PERCENTILES = (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99, 99.9)
 
@@ -42,11 +43,8 @@ def matched(data: Float[Tensor, "i j k"], like: Histogram) -> Float[Tensor, "i j
     if len(source) < 2:
         raise VolumeError(f"has one intensity above 0: nothing to match to {like.path}")
     wanted = np.bincount(places, weights=like.values) / ties
-    slopes = np.diff(wanted) / np.diff(source)
-    values = data.numpy().astype(np.float64)
-    part = (np.searchsorted(source, values) - 1).clip(0, len(slopes) - 1)
-    mapped = wanted[part] + (values - source[part]) * slopes[part]
-    return torch.from_numpy(np.where(values > 0, mapped.clip(0), 0).astype(np.float32))
+    mapped = straight(data.double(), torch.from_numpy(source), torch.from_numpy(wanted))
+    return torch.where(data > 0, mapped.clamp(min=0), 0.0).float()
 
 
 def percentiles(data: Float[Tensor, "i j k"]) -> Float[np.ndarray, "n"]:

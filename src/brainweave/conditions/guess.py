@@ -56,13 +56,12 @@ class Guess(nn.Module):
         advance: Callable[[], None] = lambda: None,
     ) -> "Guess":
         """On persons and their volumes, each counted alike; everybody serves every fit that they
-        have all images of. advance: is called after each of `ways`. Returns itself. Raises
-        RecipeError for a target that nobody has beside another image."""
-        fold = self.regression.fold
-        seen = [
-            {target: self._seen(fold(person), volumes, target) for target in self.targets}
-            for person, volumes in persons
-        ]
+        have all images of. advance: is called after each of them and each of `ways`. Returns
+        itself. Raises RecipeError for a target that nobody has beside another image."""
+        fold, seen = self.regression.fold, list[dict[str, Seen]]()
+        for person, volumes in persons:
+            seen.append({t: self._seen(fold(person), volumes, t) for t in self.targets})
+            advance()
         for way in self._ways():
             way.fit([each[way.target] for each in seen])
             advance()

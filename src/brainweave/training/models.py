@@ -59,6 +59,8 @@ def measured(
     guess. By the names of its buffers. advance: is called between pieces of work and may raise."""
     if not isinstance(recipe, Recipe):
         return {}
+    if recipe.atlas is None and (recipe.images is None or recipe.images.regression is None):
+        return {}  # nothing large is built for nothing
     module = Generator(recipe)
     if module.atlas is not None:
         _fit_atlas(module.atlas, recipe, volumes.plain())
@@ -102,7 +104,7 @@ def _fit_guess(
         report.advance()
         advance()
 
-    report.start("fitting the regression", len(guess.ways))
+    report.start("fitting the regression", len(plain.subjects) + len(guess.ways))
     guess.fit(scaled, done)
     report.stop()
 
