@@ -2,22 +2,24 @@
 
 COHORT: as for shipped.py; those without an age are left out. Every variant is the recipe with one
 thing changed (FlowLet's own recipe on the same grid is one of them), trained with the same network
-arithmetic (--tflop, forward and backward) and drawn in the same number of network calls: one volume
-for everybody of the validation split, judged against the real ones and looked through for copies of
-training volumes. One row for each variant and seed; run again, what is finished is read.
+arithmetic (--tflop, forward and backward), given a tone curve of its own, and drawn in the same
+number of network calls: one volume for everybody of the validation split, judged against the real
+ones and looked through for copies of training volumes. One row for each variant and seed; run
+again, what is finished is read.
 """
 
 import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from brainweave import Cohort, Recipe, Request, build, evaluate, generate, train
+from brainweave import Cohort, Recipe, Request, build, evaluate, generate, tone, train
 from brainweave.cost import flops_per_call
 from brainweave.data.table import missing
 from brainweave.errors import BrainweaveError
 from brainweave.evaluation.priors import build_priors
 from brainweave.evaluation.report import Report
 from brainweave.evaluation.settings import Settings
+from brainweave.model_folder import RECIPE
 from brainweave.progress import Reporter
 from shipped import SEED, accepted, listed
 
@@ -26,11 +28,13 @@ CALLS = 10
 VARIANTS = {
     "t1_2mm": (),
     "begin at 0": ("process.begin=0",),
-    "begin at 0.4": ("process.begin=0.4",),
+    "begin at 0.2": ("process.begin=0.2",),
     "no mean head": ("process.begin=0", "atlas=none"),
     "white rest": ("atlas.reach=none",),
     "few modes": ("atlas.modes=4",),
-    "all channels hear": ("atlas.leading=none",),
+    "one weight for each mode": ("atlas.local=none",),
+    "finer channels by themselves": ("atlas.detail=none",),
+    "all channels hear": ("atlas.leading=none", "atlas.detail=none"),
     "scale per voxel": ("atlas.scale=voxel",),
     "whiten 0": ("representation.whiten=0",),
     "whiten 0.5": ("representation.whiten=0.5",),
@@ -87,6 +91,8 @@ def main() -> None:
             recipe = recipe_of(name, seed, asked.tflop)
             folder = asked.out / f"{name.replace(' ', '-')}-{seed}"
             train(recipe, cohort, folder / "run", device=asked.device)
+            if not (folder / "toned" / RECIPE).exists():
+                tone(folder / "run", cohort, out=folder / "toned", volumes=8, device=asked.device)
             made = drawn(recipe, real, folder, asked)
             report = evaluate(
                 real, made, trained, settings=settings, cache=asked.out / "features",
@@ -112,7 +118,7 @@ def recipe_of(name: str, seed: int, tflop: float) -> Recipe:
 def drawn(recipe: Recipe, real: Cohort, folder: Path, asked: argparse.Namespace) -> Path:
     """The folder of one volume for everybody who validates."""
     table = listed(recipe, list(real), folder / "asked.csv")
-    request = Request(words=[str(folder / "run")], cohort=table, out=folder / "made", seed=SEED)
+    request = Request(words=[str(folder / "toned")], cohort=table, out=folder / "made", seed=SEED)
     generate(replace(request, batch=asked.batch, device=asked.device))
     return folder / "made"
 
